@@ -1,0 +1,13 @@
+//! The part of hitless that decides.
+//!
+//! Pure state machines: events and the time go in, actions and notices come out. There is no clock, socket, file,
+//! thread or randomness here, and nothing that assumes an operating system, so everything can be tested in virtual
+//! time. Start reading at [`machine`].
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod event;
+pub mod mac;
+pub mod table;
+pub mod time;
