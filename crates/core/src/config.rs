@@ -215,8 +215,8 @@ pub struct Validate {
     pub backup: Evidence,
 }
 
-/// Which received frames are a sign of life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which received frames are a sign of life; the later, the stronger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evidence {
     /// Any frame.
     #[default]

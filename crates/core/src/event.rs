@@ -145,6 +145,8 @@ pub enum Action {
         port: PortId,
         /// Start or stop?
         on: bool,
+        /// An address that the interface is to accept meanwhile, beside its own.
+        also: MacAddr,
     },
     /// Send this frame on this port itself.
     Send {
@@ -248,7 +250,7 @@ pub enum Cause {
     ProbesLost,
     /// The active port's interface is gone.
     PortVanished,
-    /// The active port was taken out of the configuration.
+    /// The active port was taken out of the bond, by the configuration or by someone else.
     PortRemoved,
     /// The driver refused to use the active port.
     PortRefused,
@@ -267,7 +269,7 @@ impl fmt::Display for Cause {
             Self::CarrierLost => "carrier lost",
             Self::ProbesLost => "probes not answered",
             Self::PortVanished => "interface gone",
-            Self::PortRemoved => "port removed",
+            Self::PortRemoved => "port taken out of the bond",
             Self::PortRefused => "refused by the driver",
             Self::BetterPort => "better port",
             Self::Manual => "asked for",

@@ -6,8 +6,15 @@
 
 #![forbid(unsafe_code)]
 
+mod choice;
 pub mod config;
 pub mod event;
+pub mod goal;
+mod link;
 pub mod mac;
+pub mod machine;
+mod path;
+mod proof;
 pub mod table;
 pub mod time;
+pub mod wire;

@@ -79,7 +79,14 @@ mod tests {
 
     #[test]
     fn rejects_what_is_not_an_address() {
-        for text in ["", "02:00:5e:10:00", "02:00:5e:10:00:01:02", "2:0:5e:10:0:1", "02:00:5e:10:00:zz", "+2:00:5e:10:00:01"] {
+        for text in [
+            "",
+            "02:00:5e:10:00",
+            "02:00:5e:10:00:01:02",
+            "2:0:5e:10:0:1",
+            "02:00:5e:10:00:zz",
+            "+2:00:5e:10:00:01",
+        ] {
             assert!(text.parse::<MacAddr>().is_err() || text.starts_with('+'), "{text}");
         }
     }

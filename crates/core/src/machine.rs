@@ -1,0 +1,531 @@
+//! The machine of one active-backup bond: which port is active, and what has to be done to make it so.
+//!
+//! Events and the time go in by [`Machine::handle`], which never fails; then the caller drains
+//! [`Machine::poll_action`] and [`Machine::poll_notice`] and sleeps until [`Machine::poll_timeout`].
+//!
+//! Every event ends in the same few steps ([`Machine::settle`]): judge paths, derive link states, elect the active
+//! port, and say what is wanted. What is wanted and not there becomes an action ([`actions`]); nothing else does.
+//! So a lost race, a failed action and a stranger who changed something are all repaired in the same way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::choice::{Candidate, choose};
+use crate::config::{BondConfig, Evidence, FailOverMac, Failback};
+use crate::event::{
+    ActionId, Cause, Event, Failover, LinkState, Notice, Observation, Offload, PortId, PortInfo,
+};
+use crate::goal::{Backoff, Goal};
+use crate::link::Sense;
+use crate::mac::MacAddr;
+use crate::path::{self, Role, Verdict};
+use crate::proof::Proof;
+use crate::table::ForwardingTable;
+use crate::time::Instant;
+use crate::wire::{self, Heard};
+
+mod actions;
+mod port;
+mod snapshot;
+mod timers;
+
+use actions::OneShot;
+use port::Port;
+pub use timers::Wakeup;
+
+/// The machine of one bond.
+#[derive(Debug)]
+pub struct Machine {
+    config: BondConfig,
+    offload: Offload,
+    ports: BTreeMap<PortId, Port>,
+    /// The elected port.
+    active: Option<PortId>,
+    /// The port that someone asked for; counts until it fails or the primary comes back.
+    manual: Option<PortId>,
+    /// Has the machine seen what the driver had when it began?
+    adopted: bool,
+    /// Why the active port is not there any more, if that is not for its link.
+    departed: Option<Departed>,
+    table: Goal<ForwardingTable>,
+    bond_mac: Goal<Option<MacAddr>>,
+    carrier: Goal<bool>,
+    /// When the next probes are due.
+    next_probe: Instant,
+    notification: Option<Notification>,
+    /// A failover that the driver has not carried out yet.
+    failover: Option<PendingFailover>,
+    last_failover: Option<Failover>,
+    next_action: u64,
+    one_shots: VecDeque<OneShot>,
+    under_way: BTreeMap<ActionId, OneShot>,
+    notices: VecDeque<Notice>,
+}
+
+/// An active port that left.
+#[derive(Clone, Debug)]
+struct Departed {
+    name: String,
+    cause: Cause,
+}
+
+/// Peer notifications that are still to be sent.
+#[derive(Clone, Copy, Debug)]
+struct Notification {
+    left: u8,
+    at: Instant,
+}
+
+/// A failover that the driver has not carried out yet.
+#[derive(Clone, Debug)]
+struct PendingFailover {
+    from: Option<String>,
+    to: Option<String>,
+    cause: Cause,
+    since: Instant,
+}
+
+/// What led to an election, as far as it is not to be seen in the ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    Ordinary,
+    Manual,
+    Configuration,
+}
+
+impl Machine {
+    /// A machine for a bond with these options, on a driver that does `offload` by itself.
+    pub fn new(config: BondConfig, offload: Offload) -> Self {
+        Self {
+            config,
+            offload,
+            ports: BTreeMap::new(),
+            active: None,
+            manual: None,
+            adopted: false,
+            departed: None,
+            table: Goal::reached(ForwardingTable::default(), Backoff::FAST),
+            bond_mac: Goal::reached(None, Backoff::FAST),
+            carrier: Goal::reached(false, Backoff::FAST),
+            next_probe: Instant::EPOCH,
+            notification: None,
+            failover: None,
+            last_failover: None,
+            next_action: 0,
+            one_shots: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// The options it works by.
+    pub fn config(&self) -> &BondConfig {
+        &self.config
+    }
+
+    /// Takes note of what happened. Drain the actions and the notices afterwards.
+    pub fn handle(&mut self, now: Instant, event: Event) {
+        let mut trigger = Trigger::Ordinary;
+        match event {
+            Event::PortAppeared { port, info } => self.port_appeared(port, info),
+            Event::PortVanished { port } => self.port_vanished(port),
+            Event::PortChanged { port, info } => self.port_changed(port, info),
+            Event::Carrier { port, up } => self.carrier_sensed(now, port, up),
+            Event::Frame { port, frame } => self.frame_heard(now, port, &frame),
+            Event::Done { action, result } => self.action_done(now, action, result),
+            Event::Switch { port } => {
+                self.manual = Some(port);
+                trigger = Trigger::Manual;
+            }
+            Event::Configure(config) => {
+                self.configure(now, config);
+                trigger = Trigger::Configuration;
+            }
+            Event::Observed(observation) => self.observed(now, &observation),
+        }
+        self.settle(now, trigger);
+    }
+
+    /// The time that [`Machine::poll_timeout`] named has come (or any other time: it does no harm).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.settle(now, Trigger::Ordinary);
+    }
+
+    /// The next thing that the world should be told.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    // ---- events -------------------------------------------------------------------------------------------------
+
+    fn port_appeared(&mut self, id: PortId, info: PortInfo) {
+        if self.config.preference(&info.name).is_none() {
+            return;
+        }
+        let port = self.ports.entry(id).or_insert_with(|| Port::new(info.clone()));
+        port.info = info;
+        port.attached.want(true);
+    }
+
+    fn port_changed(&mut self, id: PortId, info: PortInfo) {
+        if let Some(port) = self.ports.get_mut(&id) {
+            let permanent_mac = port.info.permanent_mac;
+            port.info = PortInfo { permanent_mac, ..info };
+            // A port that was renamed may not be one any more.
+            port.attached.want(self.config.preference(&port.info.name).is_some());
+        }
+    }
+
+    fn port_vanished(&mut self, id: PortId) {
+        let Some(port) = self.ports.remove(&id) else { return };
+        self.depart(id, &port.info.name, Cause::PortVanished);
+        self.forget_one_shots(id);
+        self.notices.push_back(Notice::Detached { port: port.info.name });
+    }
+
+    fn carrier_sensed(&mut self, now: Instant, id: PortId, up: bool) {
+        let Some(port) = self.ports.get_mut(&id) else { return };
+        if port.carrier != up {
+            port.carrier = up;
+            port.path.begin(now);
+        }
+    }
+
+    fn frame_heard(&mut self, now: Instant, id: PortId, frame: &[u8]) {
+        let ours = |mac: MacAddr| self.ports.values().any(|port| port.address() == mac);
+        let Some(heard) = wire::hear(frame) else { return };
+        let is_target = |address| path::targets(&self.config.probes).any(|target| target == address);
+        let (evidence, target) = match heard {
+            Heard::Answer { from, .. } if is_target(from) => (Evidence::Target, Some(from)),
+            // Our own question, asked on the active port and heard on another: the segment carries it here.
+            Heard::Question { about, asker } if is_target(about) && ours(asker) => (Evidence::Target, None),
+            Heard::Answer { .. } | Heard::Question { .. } => (Evidence::Probe, None),
+        };
+        let role = self.role(id);
+        let Some(port) = self.ports.get_mut(&id) else { return };
+        port.path.hear(now, evidence, target, role, &self.config.probes);
+        if let Heard::Answer { from, to } = heard {
+            let own = port.address();
+            if port.proof.asking().is_some_and(|asking| asking.is_answered(from, to, own)) {
+                port.proof = Proof::Given;
+            }
+        }
+    }
+
+    fn configure(&mut self, now: Instant, config: BondConfig) {
+        if config.probes != self.config.probes {
+            self.next_probe = now;
+            for port in self.ports.values_mut() {
+                port.path.begin(now);
+            }
+        }
+        if config.failback != self.config.failback || config.probes != self.config.probes {
+            for port in self.ports.values_mut().filter(|port| port.proof.asking().is_some()) {
+                port.proof = Proof::Missing;
+            }
+        }
+        self.config = config;
+        for port in self.ports.values_mut() {
+            port.attached.want(self.config.preference(&port.info.name).is_some());
+        }
+    }
+
+    fn observed(&mut self, now: Instant, observation: &Observation) {
+        if self.adopted {
+            self.note_drift(observation);
+        }
+        self.table.observe(observation.table.clone());
+        self.carrier.observe(observation.carrier);
+        self.bond_mac.observe(observation.bond_mac);
+        for (id, port) in &mut self.ports {
+            let attached = observation.attached.iter().find(|(attached, _)| attached == id);
+            port.attached.observe(attached.is_some());
+            if let Some((_, mac)) = attached {
+                port.mac.observe(*mac);
+            }
+        }
+        if !self.adopted {
+            self.adopted = true;
+            self.adopt(now, observation);
+        }
+    }
+
+    /// An earlier daemon left a bond that forwards: everything stays as it is.
+    fn adopt(&mut self, now: Instant, observation: &Observation) {
+        if observation.bond_mac.is_some_and(MacAddr::is_station) && !observation.attached.is_empty() {
+            self.bond_mac.want(observation.bond_mac);
+        }
+        let Some(active) = observation.table.active() else { return };
+        if let Some(port) = self.ports.get_mut(&active).filter(|port| port.is_attached()) {
+            port.carrier = true;
+            port.path.begin(now);
+            port.link.assume_up();
+            self.active = Some(active);
+        }
+    }
+
+    fn note_drift(&mut self, observation: &Observation) {
+        let attached = |id: &PortId| observation.attached.iter().any(|(attached, _)| attached == id);
+        let mut drifted = |what: String| self.notices.push_back(Notice::Drift { what });
+        for (id, port) in &self.ports {
+            if port.attached.is_reached() && attached(id) != *port.attached.wanted() {
+                drifted(format!("{} is not attached as it should be", port.info.name));
+            }
+        }
+        if self.table.is_reached() && observation.table != *self.table.wanted() {
+            drifted("the forwarding table is not the one that was programmed".to_owned());
+        }
+        if !self.offload.macs && self.bond_mac.is_reached() && observation.bond_mac != *self.bond_mac.wanted()
+        {
+            drifted("the bond has another address than it should have".to_owned());
+        }
+    }
+
+    // ---- the way from what is known to what is wanted ------------------------------------------------------------
+
+    fn settle(&mut self, now: Instant, trigger: Trigger) {
+        self.ports.retain(|_, port| !port.has_left());
+        self.tick(now);
+        self.judge_paths(now);
+        self.derive_links(now);
+        self.elect(now, trigger);
+        self.set_goals();
+        self.announce_waiting();
+    }
+
+    /// Turns silence into verdicts, where probes are configured.
+    fn judge_paths(&mut self, now: Instant) {
+        if !self.config.probes.enabled() {
+            return;
+        }
+        let with_path = self.ports.values().filter(|port| port.has_path()).count();
+        for (id, port) in &mut self.ports {
+            let role = if self.active == Some(*id) { Role::Active } else { Role::Standby };
+            let over = port.path.deadline(role, &self.config.probes).is_some_and(|deadline| deadline <= now);
+            if !over || !port.has_path() {
+                continue;
+            }
+            match role {
+                Role::Standby => port.path.condemn(Verdict::Quiet),
+                // Nothing would be won by giving up the only port there is.
+                Role::Active if with_path == 1 => port.path.begin(now),
+                Role::Active => port.path.condemn(Verdict::Dead(now)),
+            }
+        }
+        self.try_next_path(now);
+    }
+
+    /// When no path is alive, the ports with a carrier are tried in turn, those first that only kept quiet.
+    fn try_next_path(&mut self, now: Instant) {
+        let with_path = || self.ports.iter().filter(|(_, port)| port.has_path());
+        if with_path().any(|(_, port)| port.path.verdict() == Verdict::Alive) {
+            return;
+        }
+        let next = with_path().min_by_key(|(id, port)| {
+            let died = match port.path.verdict() {
+                Verdict::Alive | Verdict::Quiet => None,
+                Verdict::Dead(since) => Some(since),
+            };
+            (died, self.config.preference(&port.info.name), **id)
+        });
+        if let Some(id) = next.map(|(id, _)| *id)
+            && let Some(port) = self.ports.get_mut(&id)
+        {
+            port.path.begin(now);
+        }
+    }
+
+    /// Derives link states from carrier, probes and delays.
+    fn derive_links(&mut self, now: Instant) {
+        let before: Vec<_> = self.ports.iter().map(|(id, port)| (*id, port.link.state())).collect();
+        for port in self.ports.values_mut() {
+            if !port.is_attached() {
+                port.link.leave();
+                continue;
+            }
+            let sense = match port.path.verdict() {
+                _ if !port.carrier => Sense::Bad(self.config.downdelay),
+                Verdict::Alive => Sense::Good(self.config.updelay),
+                Verdict::Quiet | Verdict::Dead(_) => Sense::Bad(Duration::ZERO),
+            };
+            port.link.sense(now, sense);
+        }
+        self.skip_updelay(now);
+        for (id, state) in before {
+            self.note_link(id, state);
+        }
+    }
+
+    /// When no port is usable, the best of those that wait for updelay need not wait any longer.
+    fn skip_updelay(&mut self, now: Instant) {
+        if self.ports.values().any(Port::is_usable) {
+            return;
+        }
+        let waiting =
+            |port: &Port| port.is_attached() && !port.is_leaving() && port.link.state() == LinkState::Back;
+        let candidates: Vec<_> = self.candidates(|port| waiting(port) && port.refused_until.is_none());
+        let best = choose(&candidates, self.active, self.manual, self.config.primary_reselect).active;
+        if let Some(port) = best.and_then(|best| self.ports.get_mut(&best)) {
+            port.link.sense(now, Sense::Good(Duration::ZERO));
+        }
+    }
+
+    fn note_link(&mut self, id: PortId, before: LinkState) {
+        let Some(port) = self.ports.get_mut(&id) else { return };
+        let state = port.link.state();
+        if state == before {
+            return;
+        }
+        if state == LinkState::Down {
+            port.proof = Proof::Missing;
+        }
+        let port = port.info.name.clone();
+        // The primary comes back: that ends what was asked for by hand, as in the kernel.
+        if state == LinkState::Up && self.config.is_primary(&port) && before != LinkState::Fail {
+            self.manual = self.manual.filter(|manual| *manual == id);
+        }
+        self.notices.push_back(Notice::Link { port, state });
+    }
+
+    /// Chooses the active port.
+    fn elect(&mut self, now: Instant, trigger: Trigger) {
+        let candidates = self.candidates(Port::is_usable);
+        let usable = |id: PortId| candidates.iter().any(|candidate| candidate.port == id);
+        self.manual = self.manual.filter(|manual| usable(*manual));
+        let choice = choose(&candidates, self.active, self.manual, self.config.primary_reselect);
+        if choice.active != self.active {
+            self.begin_failover(now, choice.active, trigger);
+        }
+        self.departed = None;
+        let candidate = choice.wanted.filter(|wanted| choice.active != Some(*wanted));
+        self.ask_for_proof(now, candidate);
+    }
+
+    fn candidates(&self, filter: impl Fn(&Port) -> bool) -> Vec<Candidate> {
+        let needs_proof = matches!(self.config.failback, Failback::Proven { .. });
+        let ports = self.ports.iter().filter(|(_, port)| filter(port));
+        ports.map(|(id, port)| port.candidate(*id, &self.config, needs_proof)).collect()
+    }
+
+    fn begin_failover(&mut self, now: Instant, to: Option<PortId>, trigger: Trigger) {
+        let cause = self.cause(to, trigger);
+        let departed = self.departed.take().map(|departed| departed.name);
+        let from = departed.or_else(|| self.name(self.active));
+        self.failover = Some(PendingFailover { from, to: self.name(to), cause, since: now });
+        let from = self.active;
+        self.active = to;
+        self.notification = None;
+        for id in [from, to].into_iter().flatten() {
+            if let Some(port) = self.ports.get_mut(&id)
+                && port.path.verdict() == Verdict::Alive
+            {
+                port.path.begin(now);
+            }
+        }
+    }
+
+    fn cause(&self, to: Option<PortId>, trigger: Trigger) -> Cause {
+        if let Some(departed) = &self.departed {
+            return departed.cause;
+        }
+        let Some(from) = self.active else { return Cause::FirstPort };
+        match self.ports.get(&from) {
+            None => Cause::PortVanished,
+            Some(port) if port.is_leaving() || !port.is_attached() => Cause::PortRemoved,
+            Some(port) if !port.link.state().is_usable() && !port.carrier => Cause::CarrierLost,
+            Some(port) if !port.link.state().is_usable() => Cause::ProbesLost,
+            Some(port) if port.refused_until.is_some() => Cause::PortRefused,
+            Some(_) if trigger == Trigger::Manual && to == self.manual => Cause::Manual,
+            Some(_) if trigger == Trigger::Configuration => Cause::Configuration,
+            Some(_) => Cause::BetterPort,
+        }
+    }
+
+    /// The candidate for failback, and nobody else, is asked for proof.
+    fn ask_for_proof(&mut self, now: Instant, candidate: Option<PortId>) {
+        let targets: Vec<_> = path::targets(&self.config.probes).collect();
+        for (id, port) in &mut self.ports {
+            let asking = port.proof.asking().is_some();
+            if Some(*id) != candidate && asking {
+                port.proof = Proof::Missing;
+            } else if Some(*id) == candidate && !asking && !port.proof.is_given() {
+                port.proof = Proof::begin(now, targets.clone());
+            }
+        }
+    }
+
+    /// Says what is to be, given what was elected.
+    fn set_goals(&mut self) {
+        self.want_addresses();
+        let attached = self.ports.iter().filter(|(_, port)| port.is_attached() && !port.is_leaving());
+        self.table.want(ForwardingTable::active_backup(self.active, attached.map(|(id, _)| *id)));
+        let usable = self.ports.values().filter(|port| port.is_usable()).count();
+        let needed = usize::try_from(self.config.min_links).unwrap_or(usize::MAX).max(1);
+        self.carrier.want(usable >= needed);
+        let probing = self.config.probes.enabled();
+        for (id, port) in &mut self.ports {
+            let role = if self.active == Some(*id) { Role::Active } else { Role::Standby };
+            let listening = probing && role.evidence(&self.config.probes) > Evidence::Any;
+            port.listening.want(port.is_attached() && (listening || port.proof.asking().is_some()));
+        }
+    }
+
+    /// Who has which address (`fail-over-mac`).
+    fn want_addresses(&mut self) {
+        let Some(bond) = self.bond_address() else { return };
+        self.bond_mac.want(Some(bond));
+        let active = self.active;
+        let active_mac = active.and_then(|id| self.ports.get(&id)).map(|port| port.info.permanent_mac);
+        for (id, port) in &mut self.ports {
+            let permanent = port.info.permanent_mac;
+            port.mac.want(match self.config.fail_over_mac {
+                FailOverMac::None => bond,
+                FailOverMac::Active => permanent,
+                FailOverMac::Follow if active == Some(*id) => bond,
+                // The port that the bond has its address from takes that of the port that uses it now.
+                FailOverMac::Follow if permanent == bond => active_mac.unwrap_or(permanent),
+                FailOverMac::Follow => permanent,
+            });
+        }
+    }
+
+    /// The bond's address: that of the active port, or the one it had, or that of the port which is preferred.
+    fn bond_address(&self) -> Option<MacAddr> {
+        let active = self.active.and_then(|id| self.ports.get(&id)).map(|port| port.info.permanent_mac);
+        if self.config.fail_over_mac == FailOverMac::Active && active.is_some() {
+            return active;
+        }
+        let preferred = || {
+            let ports = self.ports.iter().filter(|(_, port)| !port.is_leaving());
+            ports.min_by_key(|(id, port)| (self.config.preference(&port.info.name), **id))
+        };
+        self.bond_mac.wanted().or_else(|| preferred().map(|(_, port)| port.info.permanent_mac))
+    }
+
+    fn announce_waiting(&mut self) {
+        for port in self.ports.values_mut() {
+            let waiting = port.waiting();
+            if port.announced != waiting {
+                port.announced.clone_from(&waiting);
+                self.notices.push_back(Notice::Waiting { port: port.info.name.clone(), waiting });
+            }
+        }
+    }
+
+    // ---- small things --------------------------------------------------------------------------------------------
+
+    fn name(&self, port: Option<PortId>) -> Option<String> {
+        port.and_then(|id| self.ports.get(&id)).map(|port| port.info.name.clone())
+    }
+
+    fn role(&self, id: PortId) -> Role {
+        if self.active == Some(id) { Role::Active } else { Role::Standby }
+    }
+
+    fn depart(&mut self, id: PortId, name: &str, cause: Cause) {
+        if self.active == Some(id) {
+            self.departed = Some(Departed { name: name.to_owned(), cause });
+        }
+        self.manual = self.manual.filter(|manual| *manual != id);
+    }
+}

@@ -1,0 +1,114 @@
+//! One port as the machine sees it.
+
+use crate::choice::Candidate;
+use crate::config::BondConfig;
+use crate::event::{Failure, PortId, PortInfo, Waiting};
+use crate::goal::{Backoff, Goal};
+use crate::link::Link;
+use crate::mac::MacAddr;
+use crate::path::{Path, Verdict};
+use crate::proof::Proof;
+use crate::time::Instant;
+
+use crate::event::LinkState;
+
+/// One port.
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    pub(super) info: PortInfo,
+    pub(super) carrier: bool,
+    pub(super) link: Link,
+    pub(super) path: Path,
+    pub(super) proof: Proof,
+    /// Is the interface part of the bond?
+    pub(super) attached: Goal<bool>,
+    pub(super) mac: Goal<MacAddr>,
+    pub(super) listening: Goal<bool>,
+    /// The driver would not use it; not before this time.
+    pub(super) refused_until: Option<Instant>,
+    /// Why it could not be attached, the last time.
+    pub(super) attach_failure: Option<Failure>,
+    /// What it waits for, as last announced.
+    pub(super) announced: Option<Waiting>,
+}
+
+impl Port {
+    pub(super) fn new(info: PortInfo) -> Self {
+        let mac = Goal::reached(info.permanent_mac, Backoff::FAST);
+        Self {
+            info,
+            carrier: false,
+            link: Link::default(),
+            path: Path::default(),
+            proof: Proof::default(),
+            attached: Goal::reached(false, Backoff::SLOW),
+            mac,
+            listening: Goal::reached(false, Backoff::FAST),
+            refused_until: None,
+            attach_failure: None,
+            announced: None,
+        }
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.present() == Some(&true)
+    }
+
+    /// Is it being given back?
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.attached.wanted()
+    }
+
+    /// Was it given back, and is not wanted any more?
+    pub(super) fn has_left(&self) -> bool {
+        self.is_leaving() && self.attached.is_reached()
+    }
+
+    /// The address that its frames have now.
+    pub(super) fn address(&self) -> MacAddr {
+        *self.mac.present().unwrap_or(self.mac.wanted())
+    }
+
+    /// Could frames leave by it, whatever probes say?
+    pub(super) fn has_path(&self) -> bool {
+        self.is_attached() && !self.is_leaving() && self.carrier
+    }
+
+    /// May traffic use it?
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_attached()
+            && !self.is_leaving()
+            && self.link.state().is_usable()
+            && self.refused_until.is_none()
+    }
+
+    pub(super) fn candidate(&self, port: PortId, config: &BondConfig, needs_proof: bool) -> Candidate {
+        let name = &self.info.name;
+        Candidate {
+            port,
+            primary: config.is_primary(name),
+            prio: config.port(name).prio,
+            speed_mbps: self.info.speed_mbps,
+            duplex: self.info.duplex,
+            preference: config.preference(name).unwrap_or(usize::MAX),
+            proven: !needs_proof || self.proof.is_given(),
+        }
+    }
+
+    /// What it waits for before it can be used, or used in preference to the active port.
+    pub(super) fn waiting(&self) -> Option<Waiting> {
+        if !self.is_attached() {
+            return self.attach_failure.clone().map(Waiting::Attach);
+        }
+        if !self.carrier {
+            return Some(Waiting::Carrier);
+        }
+        match (self.link.state(), self.path.verdict()) {
+            (LinkState::Down, Verdict::Quiet | Verdict::Dead(_)) => Some(Waiting::Probes),
+            (LinkState::Back, _) => Some(Waiting::Updelay),
+            (LinkState::Down | LinkState::Fail | LinkState::Up, _) => {
+                self.proof.asking().map(|asking| Waiting::Proof(asking.targets.clone()))
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The machine's state as plain data.
+
+use super::Machine;
+use crate::event::{LinkState, PortId, PortSnapshot, Snapshot, Waiting};
+
+impl Machine {
+    /// The bond as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut ports: Vec<(usize, PortSnapshot)> =
+            self.ports.keys().map(|port| self.port_snapshot(*port)).chain(self.missing_ports()).collect();
+        ports.sort_by(|(a, x), (b, y)| (a, &x.name, x.port).cmp(&(b, &y.name, y.port)));
+        Snapshot {
+            active: self.name(self.active),
+            primary: self.primary_name(),
+            carrier: *self.carrier.present().unwrap_or(&false),
+            mac: self.bond_mac.present().copied().flatten(),
+            ports: ports.into_iter().map(|(_, port)| port).collect(),
+            last_failover: self.last_failover.clone(),
+        }
+    }
+
+    fn primary_name(&self) -> Option<String> {
+        let primary = self.config.primary.as_ref()?;
+        let mut present =
+            self.ports.values().map(|port| &port.info.name).filter(|name| primary.matches(name));
+        Some(present.next().cloned().unwrap_or_else(|| primary.to_string()))
+    }
+
+    fn port_snapshot(&self, id: PortId) -> (usize, PortSnapshot) {
+        let port = &self.ports[&id];
+        let snapshot = PortSnapshot {
+            name: port.info.name.clone(),
+            port: Some(id),
+            link: port.link.state(),
+            active: self.active == Some(id),
+            link_failures: port.link.failures(),
+            permanent_mac: Some(port.info.permanent_mac),
+            speed_mbps: port.info.speed_mbps,
+            duplex: port.info.duplex,
+            waiting: port.waiting(),
+        };
+        (self.config.preference(&port.info.name).unwrap_or(usize::MAX), snapshot)
+    }
+
+    /// Ports that are configured by name, and do not exist.
+    fn missing_ports(&self) -> impl Iterator<Item = (usize, PortSnapshot)> + '_ {
+        let exists = |name: &str| self.ports.values().any(|port| port.info.name == name);
+        let named = self.config.ports.iter().enumerate().filter(|(_, pattern)| !pattern.is_glob());
+        named
+            .map(|(preference, pattern)| (preference, pattern.to_string()))
+            .filter(move |(_, name)| !exists(name))
+            .map(|(preference, name)| {
+                let snapshot = PortSnapshot {
+                    name,
+                    port: None,
+                    link: LinkState::Down,
+                    active: false,
+                    link_failures: 0,
+                    permanent_mac: None,
+                    speed_mbps: None,
+                    duplex: None,
+                    waiting: Some(Waiting::Interface),
+                };
+                (preference, snapshot)
+            })
+    }
+}

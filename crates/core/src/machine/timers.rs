@@ -1,0 +1,183 @@
+//! Everything that the machine does because time has passed.
+
+use std::time::Duration;
+
+use super::{Machine, Notification};
+use crate::config::{Evidence, Failback};
+use crate::event::PortId;
+use crate::machine::actions::OneShot;
+use crate::path::{self, Role};
+use crate::proof::Proof;
+use crate::time::Instant;
+use crate::wire;
+
+/// The least time between two peer notifications.
+const LEAST_NOTIFICATION_DELAY: Duration = Duration::from_millis(1);
+
+/// Why the machine wants to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wakeup {
+    /// A port's updelay or downdelay is over.
+    LinkDelay,
+    /// An action that failed is to be tried again.
+    Retry,
+    /// A port that the driver refused gets another chance.
+    SecondChance,
+    /// Probes are due.
+    Probe,
+    /// A port has been silent for too long.
+    Silence,
+    /// A port is to be asked for proof again.
+    Proof,
+    /// A port need not wait for proof any longer.
+    FailbackTimeout,
+    /// Peers are to be notified again.
+    PeerNotification,
+}
+
+impl Machine {
+    /// When to call [`Machine::handle_timeout`] if nothing happens before, and why; `None`: never.
+    pub fn poll_timeout(&self) -> Option<(Instant, Wakeup)> {
+        let ports = self.ports.keys().flat_map(|id| self.port_timers(*id));
+        let bond = [
+            (self.table.retry_at(), Wakeup::Retry),
+            (self.bond_mac.retry_at().filter(|_| !self.offload.macs), Wakeup::Retry),
+            (self.carrier.retry_at().filter(|_| !self.offload.carrier), Wakeup::Retry),
+            (self.probe_at(), Wakeup::Probe),
+            (self.notification_at(), Wakeup::PeerNotification),
+        ];
+        bond.into_iter().chain(ports).filter_map(|(at, why)| Some((at?, why))).min()
+    }
+
+    fn port_timers(&self, id: PortId) -> [(Option<Instant>, Wakeup); 8] {
+        let port = &self.ports[&id];
+        let silence = port.path.deadline(self.role(id), &self.config.probes);
+        let asking = port.proof.asking().filter(|_| port.listening.present() == Some(&true));
+        [
+            (port.link.until(), Wakeup::LinkDelay),
+            (port.attached.retry_at(), Wakeup::Retry),
+            (port.mac.retry_at().filter(|_| port.is_attached()), Wakeup::Retry),
+            (port.listening.retry_at().filter(|_| port.is_attached()), Wakeup::Retry),
+            (port.refused_until, Wakeup::SecondChance),
+            (silence.filter(|_| self.config.probes.enabled() && port.has_path()), Wakeup::Silence),
+            (asking.map(|asking| asking.next), Wakeup::Proof),
+            (self.failback_timeout(id), Wakeup::FailbackTimeout),
+        ]
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.table.tick(now);
+        self.bond_mac.tick(now);
+        self.carrier.tick(now);
+        for port in self.ports.values_mut() {
+            port.attached.tick(now);
+            port.mac.tick(now);
+            port.listening.tick(now);
+            port.refused_until = port.refused_until.filter(|until| now < *until);
+        }
+        self.probe(now);
+        self.pursue_proofs(now);
+        self.notify_peers(now);
+    }
+
+    // ---- probes --------------------------------------------------------------------------------------------------
+
+    fn probe_at(&self) -> Option<Instant> {
+        (self.config.probes.enabled() && self.ports.values().any(|port| port.has_path()))
+            .then_some(self.next_probe)
+    }
+
+    /// Asks the targets through the active port, and only there: a frame on a standby would teach switches the wrong way.
+    fn probe(&mut self, now: Instant) {
+        if self.probe_at().is_none_or(|at| now < at) {
+            return;
+        }
+        self.next_probe = now + self.config.probes.interval;
+        for (id, port) in self.ports.iter().filter(|(_, port)| port.has_path()) {
+            let role = if self.active == Some(*id) { Role::Active } else { Role::Standby };
+            if role == Role::Active {
+                self.one_shots.extend(path::targets(&self.config.probes).map(|target| OneShot::Send {
+                    port: *id,
+                    frame: wire::probe(port.address(), port.address(), target),
+                }));
+            }
+            if role.evidence(&self.config.probes) == Evidence::Any {
+                self.one_shots.push_back(OneShot::CountReceived { port: *id });
+            }
+        }
+    }
+
+    // ---- proof ---------------------------------------------------------------------------------------------------
+
+    fn failback_timeout(&self, id: PortId) -> Option<Instant> {
+        let Failback::Proven { timeout } = self.config.failback else { return None };
+        Some(self.ports[&id].proof.asking()?.since + timeout?)
+    }
+
+    fn pursue_proofs(&mut self, now: Instant) {
+        let over: Vec<PortId> = self
+            .ports
+            .keys()
+            .copied()
+            .filter(|id| self.failback_timeout(*id).is_some_and(|at| at <= now))
+            .collect();
+        for (id, port) in &mut self.ports {
+            if over.contains(id) {
+                port.proof = Proof::Given;
+            }
+            let listening = port.listening.present() == Some(&true);
+            let own = port.address();
+            let Some(asking) = port.proof.asking_mut().filter(|asking| listening && asking.next <= now)
+            else {
+                continue;
+            };
+            if asking.needs_targets() && path::targets(&self.config.probes).next().is_none() {
+                self.one_shots.push_back(OneShot::FindTargets { port: *id });
+                asking.looking = true;
+            }
+            let answer_to = asking.ask(now, own);
+            let questions = asking.targets.iter().map(|target| wire::probe(own, answer_to, *target));
+            self.one_shots.extend(questions.map(|frame| OneShot::Send { port: *id, frame }));
+        }
+    }
+
+    // ---- peer notification ---------------------------------------------------------------------------------------
+
+    /// The active port changed, and the driver has carried it out: peers are told from now on.
+    pub(super) fn schedule_notification(&mut self, now: Instant) {
+        let left = self.config.num_peer_notif;
+        let wanted = !self.offload.notifications && self.active.is_some() && left > 0;
+        self.notification = wanted.then_some(Notification { left, at: now });
+    }
+
+    /// One notification failed: it does not count.
+    pub(super) fn notify_again(&mut self, now: Instant, port: PortId) {
+        if self.active == Some(port) {
+            let left = self.notification.map_or(1, |notification| notification.left + 1);
+            self.notification = Some(Notification { left, at: now + self.notification_delay() });
+        }
+    }
+
+    /// Peers are told only what is true already: not before the bond has its address.
+    fn notification_at(&self) -> Option<Instant> {
+        let settled = self.table.is_reached() && self.bond_mac.is_reached();
+        self.notification.filter(|_| settled).map(|notification| notification.at)
+    }
+
+    fn notify_peers(&mut self, now: Instant) {
+        let (Some(active), Some(notification)) = (self.active, self.notification) else { return };
+        if self.notification_at().is_none_or(|at| now < at) {
+            return;
+        }
+        self.one_shots.push_back(OneShot::NotifyPeers { port: active });
+        let left = notification.left.saturating_sub(1);
+        self.notification = (left > 0).then(|| Notification { left, at: now + self.notification_delay() });
+    }
+
+    fn notification_delay(&self) -> Duration {
+        let delay = self.config.peer_notif_delay;
+        let delay = if delay.is_zero() { self.config.miimon } else { delay };
+        delay.max(LEAST_NOTIFICATION_DELAY)
+    }
+}
