@@ -1,1 +1,34 @@
-//! The laboratory.
+//! The laboratory: everything that a claim about hitless is tested with for real.
+//!
+//! It makes networks out of network namespaces ([`netns`], [`topology`]), runs the daemon in them ([`daemon`]),
+//! measures traffic at the receiver ([`meter`], [`tcp`]) and boots a guest kernel that has the bonding driver
+//! ([`uml`]). `make demo`, `make bench` and the integration tests stand on it. It is not part of the product, and it
+//! never changes anything in the machine's own network namespace.
+//!
+//! ```text
+//!   laptop                      home                     router
+//!   ┌─────────────┐             ┌──────────────────┐     ┌───────────────────────┐
+//!   │       eth0 ─┼─────────────┼─ swp0            │     │                       │
+//!   │ bond0       │             │       br0  uplink0─────┼─ lan0  192.168.1.1/24 │
+//!   │      wlan0 ─┼─────────────┼─ swp1            │     │        fd00:1::1/64   │
+//!   └─────────────┘             └──────────────────┘     └───────────────────────┘
+//! ```
+
+pub mod daemon;
+pub mod error;
+pub mod interrupt;
+pub mod meter;
+pub mod netns;
+pub mod paced;
+mod scratch;
+pub mod table;
+pub mod tcp;
+pub mod topology;
+pub mod uml;
+pub mod wait;
+
+pub use daemon::Daemon;
+pub use error::{LabError, Result};
+pub use meter::Meter;
+pub use netns::Namespace;
+pub use topology::{Home, HomeOptions};

@@ -1,1 +1,27 @@
-//! The API.
+//! The words that the daemon and its clients exchange: the Varlink interface `io.hitless`.
+//!
+//! Responsible for the interface file, a Rust type for every message in it ([`types`], [`method`], [`error`]), the
+//! framing (`frame`) and a small blocking [`client`]. Not responsible for serving: the daemon does that, under limits
+//! of its own. Nothing here knows the daemon's insides, so any client can be built on this crate alone.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod error;
+pub mod frame;
+pub mod method;
+pub mod types;
+
+pub use client::{Client, ClientError};
+pub use error::{Error, ServiceError};
+pub use method::{Call, Method};
+pub use types::{Bond, Cause, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port, Status};
+
+/// The interface's name.
+pub const INTERFACE: &str = "io.hitless";
+
+/// The interface file, as `org.varlink.service.GetInterfaceDescription` returns it.
+pub const DESCRIPTION: &str = include_str!("../io.hitless.varlink");
+
+/// Where the daemon listens unless it is told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/hitless/io.hitless.sock";

@@ -24,7 +24,7 @@ impl Backoff {
     pub const SLOW: Self = Self { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
 
     /// The wait after this many failures in a row.
-    fn after(self, failures: u32) -> Duration {
+    pub(crate) fn after(self, failures: u32) -> Duration {
         self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest)
     }
 }
@@ -89,6 +89,11 @@ impl<T: Clone + PartialEq> Goal<T> {
 
     pub(crate) fn is_reached(&self) -> bool {
         self.have.as_ref() == Some(&self.want)
+    }
+
+    /// Is an action under way?
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way.is_some()
     }
 
     /// What an action should bring about now, if anything.

@@ -20,7 +20,7 @@ use crate::link::Sense;
 use crate::mac::MacAddr;
 use crate::path::{self, Role, Verdict};
 use crate::proof::Proof;
-use crate::table::ForwardingTable;
+use crate::table::{ForwardingTable, MAX_PORTS};
 use crate::time::Instant;
 use crate::wire::{self, Heard};
 
@@ -53,6 +53,8 @@ pub struct Machine {
     /// When the next probes are due.
     next_probe: Instant,
     notification: Option<Notification>,
+    /// How many notifications in a row have failed.
+    notification_failures: u32,
     /// A failover that the driver has not carried out yet.
     failover: Option<PendingFailover>,
     last_failover: Option<Failover>,
@@ -79,8 +81,10 @@ struct Notification {
 /// A failover that the driver has not carried out yet.
 #[derive(Clone, Debug)]
 struct PendingFailover {
-    from: Option<String>,
-    to: Option<String>,
+    from: Option<PortId>,
+    /// The name of `from`, which may be gone.
+    name: Option<String>,
+    to: Option<PortId>,
     cause: Cause,
     since: Instant,
 }
@@ -109,6 +113,7 @@ impl Machine {
             carrier: Goal::reached(false, Backoff::FAST),
             next_probe: Instant::EPOCH,
             notification: None,
+            notification_failures: 0,
             failover: None,
             last_failover: None,
             next_action: 0,
@@ -134,8 +139,11 @@ impl Machine {
             Event::Frame { port, frame } => self.frame_heard(now, port, &frame),
             Event::Done { action, result } => self.action_done(now, action, result),
             Event::Switch { port } => {
-                self.manual = Some(port);
-                trigger = Trigger::Manual;
+                // One that cannot be used is not kept for later, and does not end what was asked for before.
+                if self.ports.get(&port).is_some_and(Port::is_usable) {
+                    self.manual = Some(port);
+                    trigger = Trigger::Manual;
+                }
             }
             Event::Configure(config) => {
                 self.configure(now, config);
@@ -162,13 +170,17 @@ impl Machine {
         if self.config.preference(&info.name).is_none() {
             return;
         }
-        let port = self.ports.entry(id).or_insert_with(|| Port::new(info.clone()));
-        port.info = info;
+        if self.ports.contains_key(&id) {
+            return self.port_changed(id, info);
+        }
+        let mut port = Port::new(info);
         port.attached.want(true);
+        self.ports.insert(id, port);
     }
 
     fn port_changed(&mut self, id: PortId, info: PortInfo) {
         if let Some(port) = self.ports.get_mut(&id) {
+            // While it is attached, its interface may have another address than its own.
             let permanent_mac = port.info.permanent_mac;
             port.info = PortInfo { permanent_mac, ..info };
             // A port that was renamed may not be one any more.
@@ -185,6 +197,7 @@ impl Machine {
 
     fn carrier_sensed(&mut self, now: Instant, id: PortId, up: bool) {
         let Some(port) = self.ports.get_mut(&id) else { return };
+        port.sensed = true;
         if port.carrier != up {
             port.carrier = up;
             port.path.begin(now);
@@ -239,7 +252,11 @@ impl Machine {
         self.bond_mac.observe(observation.bond_mac);
         for (id, port) in &mut self.ports {
             let attached = observation.attached.iter().find(|(attached, _)| attached == id);
+            let before = port.is_attached();
             port.attached.observe(attached.is_some());
+            if port.is_attached() && !before {
+                port.path.begin(now);
+            }
             if let Some((_, mac)) = attached {
                 port.mac.observe(*mac);
             }
@@ -257,7 +274,7 @@ impl Machine {
         }
         let Some(active) = observation.table.active() else { return };
         if let Some(port) = self.ports.get_mut(&active).filter(|port| port.is_attached()) {
-            port.carrier = true;
+            port.carrier |= !port.sensed;
             port.path.begin(now);
             port.link.assume_up();
             self.active = Some(active);
@@ -288,8 +305,10 @@ impl Machine {
         self.tick(now);
         self.judge_paths(now);
         self.derive_links(now);
+        self.pardon();
         self.elect(now, trigger);
         self.set_goals();
+        self.finish_failover(now);
         self.announce_waiting();
     }
 
@@ -387,6 +406,13 @@ impl Machine {
         self.notices.push_back(Notice::Link { port, state });
     }
 
+    /// A port that the driver refused is better than none.
+    fn pardon(&mut self) {
+        if !self.ports.values().any(Port::is_usable) {
+            self.ports.values_mut().for_each(|port| port.refused_until = None);
+        }
+    }
+
     /// Chooses the active port.
     fn elect(&mut self, now: Instant, trigger: Trigger) {
         let candidates = self.candidates(Port::is_usable);
@@ -410,9 +436,11 @@ impl Machine {
     fn begin_failover(&mut self, now: Instant, to: Option<PortId>, trigger: Trigger) {
         let cause = self.cause(to, trigger);
         let departed = self.departed.take().map(|departed| departed.name);
-        let from = departed.or_else(|| self.name(self.active));
-        self.failover = Some(PendingFailover { from, to: self.name(to), cause, since: now });
+        let name = departed.or_else(|| self.name(self.active));
         let from = self.active;
+        // One that the driver has not carried out yet goes on with another end: it began where traffic still is.
+        let begun = self.failover.take().unwrap_or(PendingFailover { from, name, to: None, cause, since: now });
+        self.failover = Some(PendingFailover { to, ..begun });
         self.active = to;
         self.notification = None;
         for id in [from, to].into_iter().flatten() {
@@ -457,8 +485,7 @@ impl Machine {
     /// Says what is to be, given what was elected.
     fn set_goals(&mut self) {
         self.want_addresses();
-        let attached = self.ports.iter().filter(|(_, port)| port.is_attached() && !port.is_leaving());
-        self.table.want(ForwardingTable::active_backup(self.active, attached.map(|(id, _)| *id)));
+        self.table.want(ForwardingTable::active_backup(self.active, self.ports_of_the_table()));
         let usable = self.ports.values().filter(|port| port.is_usable()).count();
         let needed = usize::try_from(self.config.min_links).unwrap_or(usize::MAX).max(1);
         self.carrier.want(usable >= needed);
@@ -468,6 +495,19 @@ impl Machine {
             let listening = probing && role.evidence(&self.config.probes) > Evidence::Any;
             port.listening.want(port.is_attached() && (listening || port.proof.asking().is_some()));
         }
+    }
+
+    /// The attached ports; where there are more than a table can name, those that are wanted most.
+    fn ports_of_the_table(&self) -> impl Iterator<Item = PortId> + use<> {
+        let attached = self.ports.iter().filter(|(_, port)| port.is_attached() && !port.is_leaving());
+        let mut ports: Vec<PortId> = attached.map(|(id, _)| *id).collect();
+        if ports.len() > MAX_PORTS {
+            ports.sort_by_key(|id| {
+                let preference = self.ports.get(id).and_then(|port| self.config.preference(&port.info.name));
+                (self.active != Some(*id), preference, *id)
+            });
+        }
+        ports.into_iter().take(MAX_PORTS)
     }
 
     /// Who has which address (`fail-over-mac`).

@@ -116,9 +116,10 @@ pub(crate) fn targets(probes: &Probes) -> impl Iterator<Item = IpAddr> + '_ {
 }
 
 /// As in the kernel (bond_main.c, bond_ab_arp_inspect): intervals that may be missed, and half of one for delays.
+/// Never nothing, so that a trial that begins now does not end now.
 fn patience(role: Role, probes: &Probes) -> Duration {
-    let missed = u32::from(probes.missed_max) + if role == Role::Standby { 1 } else { 0 };
-    probes.interval * missed + probes.interval / 2
+    let missed = u32::from(probes.missed_max.max(1)) + if role == Role::Standby { 1 } else { 0 };
+    probes.interval.saturating_mul(missed).saturating_add(probes.interval / 2)
 }
 
 #[cfg(test)]

@@ -5,4 +5,17 @@
 
 #![allow(unsafe_code, reason = "the one crate that talks to the kernel where no library does")]
 
+pub mod address;
+pub mod bond;
+pub mod carrier;
 pub mod ebpf;
+pub mod error;
+pub mod link;
+pub mod neighbour;
+pub mod netlink;
+pub mod netns;
+pub mod packet;
+pub mod privilege;
+pub mod route;
+pub mod sysctl;
+pub mod takeover;

@@ -166,11 +166,7 @@ impl Machine {
 
     fn table_done(&mut self, now: Instant, result: Result<Outcome, Failure>) {
         match result {
-            Ok(_) => {
-                if let Some(table) = self.table.succeed() {
-                    self.failover_done(now, &table);
-                }
-            }
+            Ok(_) => drop(self.table.succeed()),
             Err(failure) => {
                 let failures = self.table.fail(now);
                 self.retry("programming the forwarding table", failure);
@@ -190,14 +186,19 @@ impl Machine {
         }
     }
 
-    fn failover_done(&mut self, now: Instant, table: &ForwardingTable) {
-        if table.active() != self.active {
+    /// A failover is over when what is in force is what was elected, however that came about.
+    pub(super) fn finish_failover(&mut self, now: Instant) {
+        let in_force = self.table.present().filter(|_| !self.table.is_busy()).map(ForwardingTable::active);
+        if in_force != Some(self.active) {
             return;
         }
-        let Some(PendingFailover { from, to, cause, since }) = self.failover.take() else { return };
-        let failover = Failover { from, to, cause, took: now - since };
-        self.notices.push_back(Notice::Failover(failover.clone()));
-        self.last_failover = Some(failover);
+        let Some(PendingFailover { from, name, to, cause, since }) = self.failover.take() else { return };
+        // There and back again is none, but peers may have seen a frame from elsewhere.
+        if from != to {
+            let failover = Failover { from: name, to: self.name(to), cause, took: now - since };
+            self.notices.push_back(Notice::Failover(failover.clone()));
+            self.last_failover = Some(failover);
+        }
         self.schedule_notification(now);
     }
 
@@ -280,12 +281,13 @@ impl Machine {
                     Err(failure) => self.retry("looking for someone to prove a path with", failure),
                 }
             }
+            (OneShot::NotifyPeers { .. }, Ok(_), _) => self.notification_failures = 0,
             (OneShot::NotifyPeers { port }, Err(failure), _) => {
                 self.retry("notifying peers", failure);
                 self.notify_again(now, *port);
             }
             // A frame that could not be sent is missed by the probe that it was, which is how the machine learns of it.
-            (OneShot::Send { .. } | OneShot::CountReceived { .. } | OneShot::NotifyPeers { .. }, _, _)
+            (OneShot::Send { .. } | OneShot::CountReceived { .. }, _, _)
             | (OneShot::FindTargets { .. }, _, None) => {}
         }
     }

@@ -17,6 +17,8 @@ use crate::event::LinkState;
 pub(super) struct Port {
     pub(super) info: PortInfo,
     pub(super) carrier: bool,
+    /// Has its driver said whether there is a carrier?
+    pub(super) sensed: bool,
     pub(super) link: Link,
     pub(super) path: Path,
     pub(super) proof: Proof,
@@ -38,6 +40,7 @@ impl Port {
         Self {
             info,
             carrier: false,
+            sensed: false,
             link: Link::default(),
             path: Path::default(),
             proof: Proof::default(),
@@ -59,9 +62,9 @@ impl Port {
         !self.attached.wanted()
     }
 
-    /// Was it given back, and is not wanted any more?
+    /// Was it given back, and is not wanted any more? (One that is being attached has to be given back yet.)
     pub(super) fn has_left(&self) -> bool {
-        self.is_leaving() && self.attached.is_reached()
+        self.is_leaving() && self.attached.is_reached() && !self.attached.is_busy()
     }
 
     /// The address that its frames have now.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Machine, Notification};
 use crate::config::{Evidence, Failback};
 use crate::event::PortId;
+use crate::goal::Backoff;
 use crate::machine::actions::OneShot;
 use crate::path::{self, Role};
 use crate::proof::Proof;
@@ -149,19 +150,22 @@ impl Machine {
         let left = self.config.num_peer_notif;
         let wanted = !self.offload.notifications && self.active.is_some() && left > 0;
         self.notification = wanted.then_some(Notification { left, at: now });
+        self.notification_failures = 0;
     }
 
-    /// One notification failed: it does not count.
+    /// One notification failed: it does not count. The next one waits the longer, the more have failed.
     pub(super) fn notify_again(&mut self, now: Instant, port: PortId) {
         if self.active == Some(port) {
-            let left = self.notification.map_or(1, |notification| notification.left + 1);
-            self.notification = Some(Notification { left, at: now + self.notification_delay() });
+            let left = self.notification.map_or(1, |notification| notification.left.saturating_add(1));
+            self.notification_failures = self.notification_failures.saturating_add(1);
+            let wait = Backoff::FAST.after(self.notification_failures).max(self.notification_delay());
+            self.notification = Some(Notification { left, at: now + wait });
         }
     }
 
     /// Peers are told only what is true already: not before the bond has its address.
     fn notification_at(&self) -> Option<Instant> {
-        let settled = self.table.is_reached() && self.bond_mac.is_reached();
+        let settled = self.table.is_reached() && (self.offload.macs || self.bond_mac.is_reached());
         self.notification.filter(|_| settled).map(|notification| notification.at)
     }
 

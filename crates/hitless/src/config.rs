@@ -1,0 +1,136 @@
+//! What the user wants: the configuration file, or the arguments of `run`, checked and typed.
+//!
+//! Three steps: text → raw values that remember where they stand → the validated [`Config`]. Responsible for
+//! everything that can be told from the text alone, with errors that show the place and the remedy, all of them at
+//! once. Not responsible for what only the running system knows: whether an interface exists, is free, is Wi-Fi.
+
+mod address;
+mod arguments;
+mod names;
+mod options;
+mod ports;
+mod raw;
+mod reader;
+pub mod report;
+mod validate;
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use hitless_core::config::BondConfig;
+
+pub use self::arguments::Arguments;
+pub use self::report::Report;
+
+/// Where the configuration is looked for unless `run` is told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/hitless/hitless.toml";
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The bonds, in the order in which they are written.
+    pub bonds: Vec<Bond>,
+}
+
+/// One bond.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bond {
+    /// The interface's name, 1 to 15 bytes; 1 to 13 unless the driver is [`DriverChoice::Kernel`].
+    pub name: String,
+    /// What is to carry its frames.
+    pub driver: DriverChoice,
+    /// What its machine is told.
+    pub options: BondConfig,
+    /// Its addresses and the like.
+    pub ip: IpConfig,
+}
+
+/// What is to carry a bond's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// Linux bonding where it is there, else our own programs.
+    #[default]
+    Auto,
+    /// Linux bonding.
+    Kernel,
+    /// Our own programs in the kernel.
+    Ebpf,
+}
+
+/// What a bond has as a network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpConfig {
+    /// Addresses with their prefix lengths.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Next hops of default routes; each is on-link of an address, or link-local.
+    pub gateways: Vec<IpAddr>,
+    /// In bytes, 68 to 65535; at least 1280 where there is an IPv6 address. `None`: what the ports allow.
+    pub mtu: Option<u32>,
+}
+
+/// Where the configuration comes from, so that it can be read again.
+#[derive(Clone, Debug)]
+pub enum ConfigSource {
+    /// From this file.
+    File(PathBuf),
+    /// From the arguments of `run`; cannot change.
+    Arguments(Config),
+}
+
+impl ConfigSource {
+    /// The configuration as it is now.
+    pub fn load(&self) -> Result<Config, LoadError> {
+        match self {
+            Self::File(path) => load(path),
+            Self::Arguments(config) => Ok(config.clone()),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file has errors.
+    #[error(transparent)]
+    Invalid(#[from] Report),
+}
+
+/// Reads and checks a configuration file.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    Ok(parse(&text, &path.display().to_string())?)
+}
+
+/// Checks the text of a configuration. `path` is what the report calls it. Never panics, whatever the text.
+pub fn parse(text: &str, path: &str) -> Result<Config, Report> {
+    let mut problems = Vec::new();
+    let bonds = raw::read(text, &mut problems);
+    let config = validate::config(&bonds, &mut problems);
+    report::finish(config, problems, text, path)
+}
+
+impl Config {
+    /// Checks the arguments of a `run` without a file, by the same rules.
+    pub fn from_arguments(arguments: &Arguments) -> Result<Self, Report> {
+        let (text, bond) = arguments.to_raw();
+        let mut problems = Vec::new();
+        let config = validate::config(&[bond], &mut problems);
+        report::finish(config, problems, &text, "command line")
+    }
+
+    /// The bond of this name.
+    pub fn bond(&self, name: &str) -> Option<&Bond> {
+        self.bonds.iter().find(|bond| bond.name == name)
+    }
+}

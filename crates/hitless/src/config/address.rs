@@ -1,0 +1,143 @@
+//! Checks of addresses, gateways and MTU.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::IpConfig;
+use super::raw::{self, At};
+use super::report::Problem;
+
+/// The least MTU that IPv6 works with (RFC 8200, section 5).
+const LEAST_IPV6_MTU: i64 = 1280;
+
+/// The bond as a network interface.
+pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
+    let mut addresses = Vec::new();
+    for text in &raw.address {
+        match address(&text.value) {
+            Ok((ip, _)) if addresses.iter().any(|(other, _)| *other == ip) => {
+                problems.push(Problem::new(text.span.clone(), format!("address `{ip}` is there twice")));
+            }
+            Ok(address) => addresses.push(address),
+            Err((message, help)) => {
+                let problem = Problem::new(text.span.clone(), message);
+                problems.push(if help.is_empty() { problem } else { problem.help(help) });
+            }
+        }
+    }
+    // Addresses that could not be read would make each gateway look off-link.
+    let complete = addresses.len() == raw.address.len();
+    let mut gateways = Vec::new();
+    for text in &raw.gateway {
+        match gateway(text, &addresses, &gateways, complete) {
+            Ok(gateway) => gateways.push(gateway),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if let Some(mtu) = raw.mtu.as_ref().filter(|mtu| mtu.value < LEAST_IPV6_MTU)
+        && addresses.iter().any(|(ip, _)| ip.is_ipv6())
+    {
+        problems.push(
+            Problem::new(mtu.span.clone(), format!("mtu = {} and an IPv6 address", mtu.value)).label(
+                format!("expected at least {LEAST_IPV6_MTU}, without which the kernel switches IPv6 off"),
+            ),
+        );
+    }
+    let mtu = raw.mtu.as_ref().and_then(|mtu| u32::try_from(mtu.value).ok());
+    IpConfig { addresses, gateways, mtu }
+}
+
+/// An address with its prefix length, or what is wrong and what to do.
+fn address(text: &str) -> Result<(IpAddr, u8), (String, String)> {
+    let shown = text.escape_debug();
+    let Some((ip, length)) = text.split_once('/') else {
+        return Err(match text.parse::<IpAddr>() {
+            Ok(ip) => {
+                let usual = if ip.is_ipv4() { 24 } else { 64 };
+                (format!("address `{ip}` has no prefix length"), format!("for example \"{ip}/{usual}\""))
+            }
+            Err(_) => (format!("`{shown}` is not an address"), "for example \"192.168.1.5/24\"".to_owned()),
+        });
+    };
+    let Ok(ip) = ip.parse::<IpAddr>() else {
+        return Err((format!("`{shown}` is not an address"), "for example \"192.168.1.5/24\"".to_owned()));
+    };
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    let length = length.parse::<u8>().ok().filter(|&n| (1..=longest).contains(&n)).ok_or_else(|| {
+        (format!("`{shown}` has no valid prefix length"), format!("expected /1 to /{longest}"))
+    })?;
+    match unusable(ip, length) {
+        Some(fault) => Err((format!("`{shown}` cannot be the bond's: it is {fault}"), String::new())),
+        None => Ok((ip, length)),
+    }
+}
+
+/// Why no interface can have this address.
+fn unusable(ip: IpAddr, length: u8) -> Option<&'static str> {
+    if ip.is_unspecified() {
+        return Some("the unspecified address");
+    }
+    if ip.is_multicast() {
+        return Some("a multicast address");
+    }
+    if ip.is_loopback() {
+        return Some("a loopback address");
+    }
+    match ip {
+        // A /31 has two hosts (RFC 3021) and a /32 one; anything wider has an address for the network and one for all.
+        IpAddr::V4(v4) if length < 31 => {
+            let host = v4.to_bits() & (u32::MAX >> length);
+            if host == 0 {
+                Some("the address of the network, not of a host in it")
+            } else if host == u32::MAX >> length || v4 == Ipv4Addr::BROADCAST {
+                Some("the network's broadcast address")
+            } else {
+                None
+            }
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+fn gateway(
+    text: &At<String>,
+    addresses: &[(IpAddr, u8)],
+    others: &[IpAddr],
+    complete: bool,
+) -> Result<IpAddr, Problem> {
+    let problem = |message: String| Problem::new(text.span.clone(), message);
+    let Ok(gateway) = text.value.parse::<IpAddr>() else {
+        let found = problem(format!("`{}` is not an address", text.value.escape_debug()));
+        return Err(found.help("a gateway is a single address, without a prefix length"));
+    };
+    if others.contains(&gateway) {
+        return Err(problem(format!("gateway `{gateway}` is there twice")));
+    }
+    if addresses.iter().any(|(ip, _)| *ip == gateway) {
+        return Err(problem(format!("gateway `{gateway}` is the bond's own address")));
+    }
+    let on_link = is_link_local(gateway) || addresses.iter().any(|address| contains(*address, gateway));
+    if complete && !on_link {
+        let family = if gateway.is_ipv4() { "IPv4" } else { "IPv6" };
+        let found = problem(format!("gateway `{gateway}` is in the network of none of the bond's addresses"));
+        return Err(if addresses.iter().any(|(ip, _)| ip.is_ipv4() == gateway.is_ipv4()) {
+            found.help(
+                "the kernel refuses a next hop that it cannot reach directly; is a prefix length too long?",
+            )
+        } else {
+            found.help(format!("the bond has no {family} address: add one to `address`"))
+        });
+    }
+    Ok(gateway)
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+fn contains((network, length): (IpAddr, u8), ip: IpAddr) -> bool {
+    match (network, ip) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= u32::from(length),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= u32::from(length),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}

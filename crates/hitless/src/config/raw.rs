@@ -1,0 +1,233 @@
+//! The configuration as it is written: every value of the right type and range, and where it stands.
+//!
+//! Not yet checked is how values go together. Each field is the key of the same name; docs/hitless.toml explains them.
+
+use std::ops::RangeInclusive;
+
+use hitless_core::config::{Evidence, FailOverMac, PrimaryReselect, Validate};
+use toml::de::DeTable;
+
+use super::DriverChoice;
+use super::reader::{Reader, not_a_choice};
+use super::report::Problem;
+
+pub(super) use super::reader::At;
+
+/// One bond.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bond {
+    pub(super) name: Name,
+    pub(super) driver: Option<At<DriverChoice>>,
+    pub(super) ports: Option<At<Vec<At<String>>>>,
+    pub(super) primary: Option<At<String>>,
+    pub(super) primary_reselect: Option<At<PrimaryReselect>>,
+    pub(super) failback: Option<At<Failback>>,
+    pub(super) failback_timeout: Option<At<i64>>,
+    pub(super) miimon: Option<At<i64>>,
+    pub(super) updelay: Option<At<i64>>,
+    pub(super) downdelay: Option<At<i64>>,
+    pub(super) fail_over_mac: Option<At<FailOverMac>>,
+    pub(super) min_links: Option<At<i64>>,
+    pub(super) num_peer_notif: Option<At<i64>>,
+    pub(super) peer_notif_delay: Option<At<i64>>,
+    pub(super) arp_interval: Option<At<i64>>,
+    pub(super) arp_ip_target: Option<At<Vec<At<String>>>>,
+    pub(super) ns_ip6_target: Option<At<Vec<At<String>>>>,
+    pub(super) arp_missed_max: Option<At<i64>>,
+    pub(super) arp_validate: Option<At<Validate>>,
+    pub(super) arp_all_targets: Option<At<bool>>,
+    pub(super) resend_igmp: Option<At<i64>>,
+    pub(super) all_slaves_active: Option<At<bool>>,
+    pub(super) port: Vec<Port>,
+    pub(super) ip: Ip,
+}
+
+/// A bond's name.
+pub(super) type Name = At<String>;
+
+impl Default for At<String> {
+    fn default() -> Self {
+        Self::new(0..0, String::new())
+    }
+}
+
+/// The word after `failback =`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failback {
+    /// An answer through the port.
+    Proven,
+    /// Its carrier.
+    Carrier,
+}
+
+/// Options of one port.
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    pub(super) name: At<String>,
+    pub(super) prio: Option<At<i64>>,
+    pub(super) queue_id: Option<At<i64>>,
+}
+
+/// The bond as a network interface.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ip {
+    pub(super) address: Vec<At<String>>,
+    pub(super) gateway: Vec<At<String>>,
+    pub(super) mtu: Option<At<i64>>,
+}
+
+/// What the kernel takes as a time in milliseconds (a C `int`).
+const MILLISECONDS: RangeInclusive<i64> = 0..=i32::MAX as i64;
+
+const DRIVERS: &[(&str, DriverChoice)] =
+    &[("auto", DriverChoice::Auto), ("kernel", DriverChoice::Kernel), ("ebpf", DriverChoice::Ebpf)];
+
+const RESELECT: &[(&str, PrimaryReselect)] = &[
+    ("always", PrimaryReselect::Always),
+    ("better", PrimaryReselect::Better),
+    ("failure", PrimaryReselect::Failure),
+];
+
+const FAIL_OVER_MAC: &[(&str, FailOverMac)] =
+    &[("none", FailOverMac::None), ("active", FailOverMac::Active), ("follow", FailOverMac::Follow)];
+
+const FAILBACK: &[(&str, Failback)] = &[("proven", Failback::Proven), ("carrier", Failback::Carrier)];
+
+const fn validate(active: Evidence, backup: Evidence) -> Validate {
+    Validate { active, backup }
+}
+
+/// The table of the kernel's documentation: which ports are validated, and where at least the kind is filtered.
+const VALIDATE: &[(&str, Validate)] = &[
+    ("none", validate(Evidence::Any, Evidence::Any)),
+    ("active", validate(Evidence::Target, Evidence::Any)),
+    ("backup", validate(Evidence::Any, Evidence::Target)),
+    ("all", validate(Evidence::Target, Evidence::Target)),
+    ("filter", validate(Evidence::Probe, Evidence::Probe)),
+    ("filter-active", validate(Evidence::Target, Evidence::Probe)),
+    ("filter-backup", validate(Evidence::Probe, Evidence::Target)),
+];
+
+const ALL_TARGETS: &[(&str, bool)] = &[("any", false), ("all", true)];
+
+/// The modes there are, by their names in Linux bonding and in lagg.
+const MODES: &[&str] = &[
+    "active-backup",
+    "failover",
+    "balance-rr",
+    "balance-xor",
+    "broadcast",
+    "802.3ad",
+    "balance-tlb",
+    "balance-alb",
+    "roundrobin",
+    "loadbalance",
+    "lacp",
+];
+
+/// Reads the text. What cannot be read is left out and put among the problems.
+pub(super) fn read(text: &str, problems: &mut Vec<Problem>) -> Vec<Bond> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What a document that is not TOML would mean is a guess, and further errors would be guesses, too.
+        problems.extend(errors.iter().map(|error| {
+            let end = text.len();
+            Problem::new(error.span().unwrap_or(end..end), format!("not TOML: {}", error.message()))
+        }));
+        return Vec::new();
+    }
+    let mut root = Reader::new(document.get_ref(), "the configuration", problems);
+    let table = root.table("bond");
+    root.finish();
+    let Some((span, table)) = table else {
+        if problems.is_empty() {
+            problems.push(no_bond(0..0));
+        }
+        return Vec::new();
+    };
+    let bonds = Reader::new(table, "[bond]", problems).named_tables();
+    if bonds.is_empty() && problems.is_empty() {
+        problems.push(no_bond(span));
+    }
+    bonds.into_iter().map(|(name, table)| bond(name, table, problems)).collect()
+}
+
+fn no_bond(span: std::ops::Range<usize>) -> Problem {
+    Problem::new(span, "there is no bond")
+        .help("describe one, for example:\n[bond.bond0]\nports = [\"eth0\", \"wlan0\"]")
+}
+
+fn bond(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Bond {
+    let what = format!("[bond.{}]", name.value.escape_debug());
+    let mut r = Reader::new(table, what, problems);
+    mode(&mut r);
+    let mut bond = Bond {
+        driver: r.choice("driver", DRIVERS),
+        ports: r.texts("ports"),
+        primary: r.text("primary"),
+        primary_reselect: r.choice("primary-reselect", RESELECT),
+        failback: r.choice("failback", FAILBACK),
+        failback_timeout: r.integer("failback-timeout", 1..=*MILLISECONDS.end(), " ms"),
+        miimon: r.integer("miimon", MILLISECONDS, " ms"),
+        updelay: r.integer("updelay", MILLISECONDS, " ms"),
+        downdelay: r.integer("downdelay", MILLISECONDS, " ms"),
+        fail_over_mac: r.choice("fail-over-mac", FAIL_OVER_MAC),
+        min_links: r.integer("min-links", 0..=i64::from(i32::MAX), ""),
+        num_peer_notif: r.integer("num-peer-notif", 0..=255, ""),
+        peer_notif_delay: r.integer("peer-notif-delay", 0..=300_000, " ms"),
+        arp_interval: r.integer("arp-interval", MILLISECONDS, " ms"),
+        arp_ip_target: r.texts("arp-ip-target"),
+        ns_ip6_target: r.texts("ns-ip6-target"),
+        arp_missed_max: r.integer("arp-missed-max", 1..=255, ""),
+        arp_validate: r.choice("arp-validate", VALIDATE),
+        arp_all_targets: r.choice("arp-all-targets", ALL_TARGETS),
+        resend_igmp: r.integer("resend-igmp", 0..=255, ""),
+        all_slaves_active: r.boolean("all-slaves-active"),
+        name,
+        port: Vec::new(),
+        ip: Ip::default(),
+    };
+    let port_table = r.table("port");
+    let ip_table = r.table("ip");
+    r.finish();
+    if let Some((_, table)) = port_table {
+        let ports = Reader::new(table, "port", problems).named_tables();
+        bond.port = ports.into_iter().map(|(name, table)| port(name, table, problems)).collect();
+    }
+    if let Some((_, table)) = ip_table {
+        bond.ip = ip(Reader::new(table, "the bond's [ip]", problems));
+    }
+    bond
+}
+
+/// Only one mode can be had so far, so there is nothing to keep.
+fn mode(r: &mut Reader<'_, '_>) {
+    let Some(text) = r.text("mode") else { return };
+    match text.value.as_str() {
+        "active-backup" | "failover" => {}
+        known if MODES.contains(&known) => r.problems.push(
+            Problem::new(text.span, format!("mode \"{known}\" is not yet supported"))
+                .label("expected \"active-backup\"")
+                .help("for the other modes use Linux bonding itself until a later version"),
+        ),
+        _ => r.problems.push(not_a_choice("mode", &text, MODES.iter().copied())),
+    }
+}
+
+fn port(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Port {
+    let what = format!("port.{}", name.value.escape_debug());
+    let mut r = Reader::new(table, what, problems);
+    let prio = r.integer("prio", i64::from(i32::MIN)..=i64::from(i32::MAX), "");
+    // The kernel's bond has 16 transmit queues, and 0 means none in particular.
+    let queue_id = r.integer("queue-id", 0..=16, "");
+    r.finish();
+    Port { name, prio, queue_id }
+}
+
+fn ip(mut r: Reader<'_, '_>) -> Ip {
+    let address = r.texts("address").map(|list| list.value).unwrap_or_default();
+    let gateway = r.texts("gateway").map(|list| list.value).unwrap_or_default();
+    let mtu = r.integer("mtu", 68..=65535, " bytes");
+    r.finish();
+    Ip { address, gateway, mtu }
+}

@@ -1,0 +1,352 @@
+//! The daemon: one visible loop.
+//!
+//! It waits for the next event, notes the time, hands the event to the machine of the bond that it concerns, carries
+//! out what the machine wants, and tells the world. Requests to the kernel that take time run beside the loop, so that
+//! no bond waits for another; what ends a failover is done at once. Ending the daemon leaves bonds forwarding.
+
+mod bond;
+mod ip;
+mod peers;
+mod preflight;
+mod requests;
+mod service;
+mod sockets;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hitless_core::event::Notice;
+use hitless_core::time::Instant;
+use hitless_linux::carrier::Ethtool;
+use hitless_linux::error::RequestError;
+use hitless_linux::link::Link;
+use hitless_linux::netlink::{LinkEvent, LinkEvents, Netlink};
+use hitless_linux::privilege::{self, MissingPrivilege};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use self::bond::{BondTask, Completed, Work};
+use self::requests::PendingReply;
+use self::service::Service;
+use self::sockets::Heard;
+use crate::cli::RunOptions;
+use crate::config::{Bond, Config, ConfigSource, LoadError};
+use crate::driver::{Driver, DriverError, Resolved, Tools, resolve};
+use crate::ledger::{Ledger, LedgerError};
+use crate::server::convert;
+use crate::server::{BindError, Request, Server};
+
+/// When there is nothing else to wait for.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// Names a bond for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BondId(u32);
+
+/// Why the daemon could not start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    /// The socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A privilege is missing.
+    #[error(transparent)]
+    Privilege(#[from] MissingPrivilege),
+    /// A bond cannot be made.
+    #[error("bond {bond}: {source}")]
+    Bond {
+        /// The bond.
+        bond: String,
+        /// Why.
+        source: DriverError,
+    },
+    /// The kernel refused a request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The runtime or a signal handler cannot be made.
+    #[error("cannot start: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+/// Runs the daemon until it is told to end. Bonds stay, and forward.
+///
+/// # Errors
+///
+/// See [`RunError`]. What was already done is undone then.
+pub fn run(options: RunOptions) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut daemon = Daemon::start(options).await?;
+        daemon.run().await
+    })
+}
+
+struct Daemon {
+    source: ConfigSource,
+    tools: Tools,
+    ethtool: Ethtool,
+    links: LinkEvents,
+    server: Server,
+    requests: mpsc::Receiver<Request>,
+    heard: mpsc::Receiver<Heard>,
+    heard_sender: mpsc::Sender<Heard>,
+    bonds: BTreeMap<BondId, BondTask>,
+    next_bond: u32,
+    work: FuturesUnordered<Work>,
+    replies: Vec<PendingReply>,
+    service: Service,
+    epoch: std::time::Instant,
+}
+
+/// What ended the wait.
+enum Woken {
+    Link(LinkEvent),
+    Completed(Completed),
+    Heard(Heard),
+    Request(Request),
+    Timeout,
+    Terminate,
+    Reload,
+}
+
+impl Daemon {
+    async fn start(options: RunOptions) -> Result<Self, RunError> {
+        let config = options.config.load()?;
+        check_privileges(&config)?;
+        let (server, requests) = Server::bind(&options.socket)?;
+        let (netlink, links) = Netlink::open()?;
+        let ledger = Rc::new(RefCell::new(Ledger::open(&options.socket)?));
+        let (heard_sender, heard) = mpsc::channel(sockets::QUEUE);
+        let mut daemon = Self {
+            source: options.config,
+            tools: Tools { netlink, ledger },
+            ethtool: Ethtool::open()?,
+            links,
+            server,
+            requests,
+            heard,
+            heard_sender,
+            bonds: BTreeMap::new(),
+            next_bond: 0,
+            work: FuturesUnordered::new(),
+            replies: Vec::new(),
+            service: Service::from_environment(),
+            epoch: std::time::Instant::now(),
+        };
+        preflight::check(&daemon.tools, &config).await?;
+        daemon.add_bonds(&config.bonds).await?;
+        Ok(daemon)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::after_epoch(self.epoch.elapsed())
+    }
+
+    /// Makes or adopts bonds. When one fails, those that were made for it are removed again.
+    async fn add_bonds(&mut self, bonds: &[Bond]) -> Result<(), RunError> {
+        let mut added = Vec::new();
+        for bond in bonds {
+            match self.add_bond(bond.clone()).await {
+                Ok(id) => added.push(id),
+                Err(source) => {
+                    self.take_back(&added).await;
+                    return Err(RunError::Bond { bond: bond.name.clone(), source });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_back(&mut self, added: &[BondId]) {
+        for bond in added.iter().filter_map(|id| self.bonds.remove(id)) {
+            // One that was adopted forwards for someone, and stays.
+            if bond.driver.was_made()
+                && let Err(error) = bond.driver.remove().await
+            {
+                tracing::warn!(bond = bond.config.name, %error, "not removed again");
+            }
+        }
+    }
+
+    async fn add_bond(&mut self, config: Bond) -> Result<BondId, DriverError> {
+        let driver = Driver::open(&config, &self.tools).await?;
+        let result = self.equip(config, driver.clone()).await;
+        if result.is_err() && driver.was_made() {
+            drop(driver.remove().await);
+        }
+        result
+    }
+
+    async fn equip(&mut self, config: Bond, driver: Driver) -> Result<BondId, DriverError> {
+        ip::apply(&self.tools.netlink, driver.index(), &config.ip, &config.ip).await?;
+        let id = BondId(self.next_bond);
+        self.next_bond += 1;
+        let mut bond = BondTask::new(id, config, driver, self.tools.clone(), self.heard_sender.clone());
+        let links = self.eligible(self.tools.netlink.links().await?, Some(&bond));
+        bond.present(self.now(), &mut self.ethtool, &links);
+        let observation = bond.driver.observe().await?;
+        let work = bond.observed(self.now(), observation);
+        self.work.extend(work);
+        self.bonds.insert(id, bond);
+        Ok(id)
+    }
+
+    /// The interfaces that could be ports: not our own bonds, and none that another bond has claimed before.
+    fn eligible(&self, links: Vec<Link>, of: Option<&BondTask>) -> Vec<Link> {
+        let free = |link: &Link| {
+            let ours = self.bonds.values().chain(of).any(|bond| bond.is_own(link));
+            let claimed = self.bonds.values().find(|bond| bond.concerns(link));
+            !ours && !link.loopback && claimed.is_none_or(|bond| of.is_some_and(|of| of.id() == bond.id()))
+        };
+        links.into_iter().filter(free).collect()
+    }
+
+    // ---- the loop ------------------------------------------------------------------------------------------------
+
+    async fn run(&mut self) -> Result<(), RunError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            self.settle();
+            let woken = self.wait(&mut terminate, &mut interrupt, &mut hangup).await?;
+            let now = self.now();
+            match woken {
+                Woken::Link(event) => self.link_event(now, event).await?,
+                Woken::Completed(Completed { bond, what }) => {
+                    let follow_up = self.bonds.get_mut(&bond).and_then(|bond| bond.complete(now, what));
+                    self.work.extend(follow_up);
+                }
+                Woken::Heard(Heard { bond, port, frame }) => {
+                    if let Some(bond) = self.bonds.get_mut(&bond) {
+                        bond.heard(now, port, frame);
+                    }
+                }
+                Woken::Request(request) => self.answer(request).await,
+                Woken::Timeout => self.timeout(now),
+                Woken::Reload => self.reload_by_signal().await,
+                Woken::Terminate => break,
+            }
+        }
+        self.service.stopping();
+        tracing::info!("ending; bonds stay, and forward");
+        Ok(())
+    }
+
+    /// Carries out what machines want, and tells the world what happened.
+    fn settle(&mut self) {
+        let epoch = self.epoch;
+        for bond in self.bonds.values_mut() {
+            let (work, notices) = bond.drain(|| Instant::after_epoch(epoch.elapsed()));
+            self.work.extend(work);
+            for notice in notices {
+                publish(&self.server, &bond.config.name, &notice);
+            }
+        }
+        self.answer_settled();
+        if self.bonds.values().all(|bond| bond.under_way == 0) {
+            self.service.ready();
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        terminate: &mut Signal,
+        interrupt: &mut Signal,
+        hangup: &mut Signal,
+    ) -> Result<Woken, RunError> {
+        let deadline = self.bonds.values().filter_map(BondTask::deadline).chain(self.service.deadline()).min();
+        let deadline = deadline.map_or(FAR, |at| at.since(Instant::EPOCH));
+        let sleep = tokio::time::sleep_until((self.epoch + deadline.min(self.epoch.elapsed() + FAR)).into());
+        Ok(tokio::select! {
+            biased;
+            event = self.links.next() => Woken::Link(event?),
+            Some(completed) = self.work.next() => Woken::Completed(completed),
+            () = sleep => Woken::Timeout,
+            Some(heard) = self.heard.recv() => Woken::Heard(heard),
+            Some(request) = self.requests.recv() => Woken::Request(request),
+            _ = terminate.recv() => Woken::Terminate,
+            _ = interrupt.recv() => Woken::Terminate,
+            _ = hangup.recv() => Woken::Reload,
+        })
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.service.tick(now);
+        for bond in self.bonds.values_mut() {
+            bond.poll_carriers(now, &mut self.ethtool);
+            bond.machine.handle_timeout(now);
+        }
+    }
+
+    async fn link_event(&mut self, now: Instant, event: LinkEvent) -> Result<(), RunError> {
+        match event {
+            LinkEvent::New(link) => {
+                if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(&link)) {
+                    bond.bond_changed(now, &link);
+                } else if let Some(link) = self.eligible(vec![*link], None).pop() {
+                    self.present_link(now, link);
+                }
+            }
+            LinkEvent::Gone { index, .. } => {
+                for bond in self.bonds.values_mut() {
+                    bond.link_gone(now, index);
+                }
+            }
+            LinkEvent::Addresses { .. } => {}
+            LinkEvent::Overrun => self.present_all().await?,
+        }
+        Ok(())
+    }
+
+    fn present_link(&mut self, now: Instant, link: Link) {
+        if let Some(bond) = self.bonds.values_mut().find(|bond| bond.concerns(&link)) {
+            bond.link_changed(now, &mut self.ethtool, link);
+        }
+    }
+
+    /// Presents all interfaces to all bonds: after events were lost, or the configuration changed.
+    async fn present_all(&mut self) -> Result<(), RunError> {
+        let links = self.tools.netlink.links().await?;
+        let now = self.now();
+        let ids: Vec<_> = self.bonds.keys().copied().collect();
+        for id in ids {
+            let Some(mut bond) = self.bonds.remove(&id) else { continue };
+            let links = self.eligible(links.clone(), Some(&bond));
+            bond.present(now, &mut self.ethtool, &links);
+            self.bonds.insert(id, bond);
+        }
+        Ok(())
+    }
+}
+
+fn check_privileges(config: &Config) -> Result<(), MissingPrivilege> {
+    privilege::require_net_admin()?;
+    if config.bonds.iter().any(|bond| resolve(bond.driver) == Resolved::Ebpf) {
+        privilege::require_bpf()?;
+    }
+    Ok(())
+}
+
+fn publish(server: &Server, bond: &str, notice: &Notice) {
+    let quiet = matches!(notice, Notice::Failover(_) | Notice::Drift { .. } | Notice::Retry { .. });
+    if quiet {
+        tracing::warn!("{bond}: {notice}");
+    } else {
+        tracing::info!("{bond}: {notice}");
+    }
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let time_us = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    server.publish(convert::notice(bond, time_us, notice));
+}

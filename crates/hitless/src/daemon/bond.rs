@@ -1,0 +1,345 @@
+//! One bond of the daemon: its machine, its driver, and what is between them.
+//!
+//! Nothing is decided here. What happened is put into the machine's words, and its actions into the driver's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use hitless_core::event::{Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, Snapshot};
+use hitless_core::mac::MacAddr;
+use hitless_core::machine::Machine;
+use hitless_core::time::Instant;
+use hitless_linux::carrier::Ethtool;
+use hitless_linux::link::Link;
+use tokio::sync::mpsc;
+
+use super::sockets::{Heard, Sockets};
+use super::{BondId, peers};
+use crate::config::Bond;
+use crate::driver::ebpf::parked_name;
+use crate::driver::{Driver, DriverError, Tools, chain};
+
+/// How often what the driver has is compared with what the machine wants, when nothing calls for it.
+const OBSERVE: Duration = Duration::from_secs(5);
+
+/// Something that took a request is done.
+pub(super) struct Completed {
+    pub(super) bond: BondId,
+    pub(super) what: Completion,
+}
+
+pub(super) enum Completion {
+    Action(ActionId, Result<Outcome, Failure>),
+    /// What was seen, and whether nothing was done meanwhile is told by the number of actions begun before.
+    Observed { actions_before: u64, result: Result<Observation, DriverError> },
+    /// A port that the configuration does not know was given back.
+    StrangerReturned,
+}
+
+/// What takes a request and is under way.
+pub(super) type Work = LocalBoxFuture<'static, Completed>;
+
+/// A port as it was last seen.
+#[derive(Clone, Debug)]
+struct Seen {
+    link: Link,
+    carrier: bool,
+}
+
+/// What of the bond's own interface somebody might have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OwnLink {
+    mac: Option<MacAddr>,
+    mtu: u32,
+    active: Option<u32>,
+}
+
+/// One bond.
+pub(super) struct BondTask {
+    id: BondId,
+    pub(super) config: Bond,
+    pub(super) machine: Machine,
+    pub(super) driver: Driver,
+    tools: Tools,
+    sockets: Sockets,
+    ports: BTreeMap<PortId, Seen>,
+    own_link: Option<OwnLink>,
+    next_poll: Instant,
+    next_observation: Instant,
+    observing: bool,
+    actions_begun: u64,
+    /// Actions and observations under way.
+    pub(super) under_way: usize,
+}
+
+impl BondTask {
+    pub(super) fn new(id: BondId, config: Bond, driver: Driver, tools: Tools, heard: mpsc::Sender<Heard>) -> Self {
+        Self {
+            id,
+            machine: Machine::new(config.options.clone(), driver.offload()),
+            config,
+            driver,
+            tools,
+            sockets: Sockets::new(id, heard),
+            ports: BTreeMap::new(),
+            own_link: None,
+            next_poll: Instant::EPOCH,
+            next_observation: Instant::EPOCH,
+            observing: false,
+            actions_begun: 0,
+            under_way: 0,
+        }
+    }
+
+    pub(super) fn id(&self) -> BondId {
+        self.id
+    }
+
+    /// Is it the bond's own interface, or its parked peer?
+    pub(super) fn is_own(&self, link: &Link) -> bool {
+        link.index == self.driver.index() || self.is_own_name(&link.name)
+    }
+
+    pub(super) fn is_own_name(&self, name: &str) -> bool {
+        name == self.config.name || name == parked_name(&self.config.name)
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.machine.snapshot()
+    }
+
+    // ---- interfaces ----------------------------------------------------------------------------------------------
+
+    /// Is it to be, or is it, a port of this bond?
+    pub(super) fn concerns(&self, link: &Link) -> bool {
+        self.config.options.preference(&link.name).is_some() || self.ports.contains_key(&PortId(link.index))
+    }
+
+    /// An interface that concerns the bond is there, or changed.
+    pub(super) fn link_changed(&mut self, now: Instant, ethtool: &mut Ethtool, link: Link) {
+        let port = PortId(link.index);
+        // The message may be older than what is known; what counts is how it is now.
+        let carrier = ethtool.carrier(&link.name).unwrap_or(false);
+        let known = self.ports.insert(port, Seen { link: link.clone(), carrier });
+        let went_up = carrier && !known.as_ref().is_some_and(|known| known.carrier);
+        match known {
+            None => {
+                let info = self.info(ethtool, &link);
+                self.machine.handle(now, Event::PortAppeared { port, info });
+            }
+            Some(known) if known.link.name != link.name || went_up => {
+                let info = self.info(ethtool, &link);
+                self.machine.handle(now, Event::PortChanged { port, info });
+            }
+            Some(known) => {
+                if known.link.master != link.master || known.link.mac != link.mac || known.link.mtu != link.mtu {
+                    self.look_soon(now);
+                }
+            }
+        }
+        self.machine.handle(now, Event::Carrier { port, up: carrier });
+    }
+
+    pub(super) fn link_gone(&mut self, now: Instant, index: u32) {
+        let port = PortId(index);
+        if self.ports.remove(&port).is_none() {
+            return;
+        }
+        self.sockets.forget(port);
+        // There is nothing to give back any more.
+        if let Err(error) = self.tools.ledger.borrow_mut().strike(&self.config.name, index) {
+            tracing::warn!(bond = self.config.name, error = chain(&error));
+        }
+        self.machine.handle(now, Event::PortVanished { port });
+    }
+
+    /// Presents all interfaces that concern the bond; those that are known already do no harm.
+    pub(super) fn present(&mut self, now: Instant, ethtool: &mut Ethtool, links: &[Link]) {
+        let gone: Vec<_> =
+            self.ports.keys().filter(|port| !links.iter().any(|link| link.index == port.0)).map(|port| port.0).collect();
+        for index in gone {
+            self.link_gone(now, index);
+        }
+        for link in links {
+            if self.config.options.preference(&link.name).is_some() {
+                self.ports.remove(&PortId(link.index));
+                self.link_changed(now, ethtool, link.clone());
+            }
+        }
+    }
+
+    fn info(&self, ethtool: &Ethtool, link: &Link) -> PortInfo {
+        let found = self.tools.ledger.borrow().get(&self.config.name, link.index).map(|found| found.mac);
+        let kernels = link.bond_port.and_then(|port| port.permanent_mac);
+        let (speed_mbps, duplex) = ethtool.speed_duplex(&link.name).unwrap_or_default();
+        PortInfo {
+            name: link.name.clone(),
+            permanent_mac: found.or(kernels).or(link.mac).unwrap_or_default(),
+            speed_mbps,
+            duplex,
+        }
+    }
+
+    /// The bond's own interface changed: something about it may have to be put right.
+    pub(super) fn bond_changed(&mut self, now: Instant, link: &Link) {
+        let state = OwnLink { mac: link.mac, mtu: link.mtu, active: link.bond.as_ref().and_then(|bond| bond.active) };
+        if self.own_link.replace(state) != Some(state) {
+            self.look_soon(now);
+        }
+    }
+
+    /// Compares what the driver has with what the machine wants as soon as nothing is under way.
+    pub(super) fn look_soon(&mut self, now: Instant) {
+        self.next_observation = now;
+    }
+
+    // ---- monitors ------------------------------------------------------------------------------------------------
+
+    /// Polls carriers, if it is time to.
+    pub(super) fn poll_carriers(&mut self, now: Instant, ethtool: &mut Ethtool) {
+        let miimon = self.config.options.miimon;
+        if miimon.is_zero() || now < self.next_poll {
+            return;
+        }
+        self.next_poll = now + miimon;
+        let mut changed = Vec::new();
+        for (port, seen) in &mut self.ports {
+            // An interface that is gone is told of by an event.
+            let Ok(carrier) = ethtool.carrier(&seen.link.name) else { continue };
+            if carrier != seen.carrier {
+                seen.carrier = carrier;
+                changed.push((*port, carrier));
+            }
+        }
+        for (port, up) in changed {
+            self.machine.handle(now, Event::Carrier { port, up });
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Instant, port: PortId, frame: Vec<u8>) {
+        self.machine.handle(now, Event::Frame { port, frame });
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let poll = Some(self.next_poll).filter(|_| !self.config.options.miimon.is_zero() && !self.ports.is_empty());
+        let observation = Some(self.next_observation).filter(|_| !self.observing && self.under_way == 0);
+        let machine = self.machine.poll_timeout().map(|(at, _)| at);
+        [poll, observation, machine].into_iter().flatten().min()
+    }
+
+    // ---- actions -------------------------------------------------------------------------------------------------
+
+    /// Carries out what the machine wants. Returns what takes longer, and what the world should be told.
+    pub(super) fn drain(&mut self, now: impl Fn() -> Instant) -> (Vec<Work>, Vec<Notice>) {
+        let mut work = Vec::new();
+        while let Some((id, action)) = self.machine.poll_action(now()) {
+            self.actions_begun += 1;
+            match self.perform_now(&action) {
+                Some(result) => self.machine.handle(now(), Event::Done { action: id, result }),
+                None => work.push(self.perform(id, action)),
+            }
+        }
+        if let Some(observation) = self.observe(now()) {
+            work.push(observation);
+        }
+        self.under_way += work.len();
+        let notices = std::iter::from_fn(|| self.machine.poll_notice()).collect();
+        (work, notices)
+    }
+
+    fn perform_now(&mut self, action: &Action) -> Option<Result<Outcome, Failure>> {
+        let name = |port: &PortId| self.ports.get(port).map(|seen| seen.link.name.clone()).unwrap_or_default();
+        let result = match action {
+            Action::Send { port, frame } => self.sockets.send(*port, &name(port), frame),
+            Action::Listen { port, on: true, also } => self.sockets.listen(*port, &name(port), *also),
+            Action::Listen { port, on: false, .. } => {
+                self.sockets.stop_listening(*port);
+                Ok(())
+            }
+            Action::Attach { .. }
+            | Action::Detach { .. }
+            | Action::Program(_)
+            | Action::SetBondMac(_)
+            | Action::SetPortMac { .. }
+            | Action::SetCarrier(_)
+            | Action::NotifyPeers { .. }
+            | Action::FindTargets
+            | Action::CountReceived { .. } => return self.driver.perform_now(action),
+        };
+        Some(result.map(|()| Outcome::Done).map_err(|error| Failure(error.to_string())))
+    }
+
+    fn perform(&self, id: ActionId, action: Action) -> Work {
+        let (bond, driver, netlink) = (self.id, self.driver.clone(), self.tools.netlink.clone());
+        let index = driver.index();
+        Box::pin(async move {
+            let result = match action {
+                Action::CountReceived { port } => netlink.rx_packets(port.0).await.map(Outcome::Received),
+                Action::FindTargets => peers::find_targets(&netlink, index).await.map(Outcome::Targets),
+                Action::NotifyPeers { port } => peers::notify(&netlink, index, port).await.map(|()| Outcome::Done),
+                action => return completed(bond, Completion::Action(id, driver.perform(action).await)),
+            };
+            completed(bond, Completion::Action(id, result.map_err(|error| Failure(error.to_string()))))
+        })
+    }
+
+    /// Compares what the driver has with what the machine wants, while nothing is under way that would change it.
+    fn observe(&mut self, now: Instant) -> Option<Work> {
+        if self.observing || self.under_way > 0 || now < self.next_observation {
+            return None;
+        }
+        self.observing = true;
+        let (bond, driver, actions_before) = (self.id, self.driver.clone(), self.actions_begun);
+        Some(Box::pin(async move {
+            completed(bond, Completion::Observed { actions_before, result: driver.observe().await })
+        }))
+    }
+
+    pub(super) fn complete(&mut self, now: Instant, completion: Completion) -> Option<Work> {
+        self.under_way = self.under_way.saturating_sub(1);
+        match completion {
+            Completion::Action(action, result) => {
+                self.machine.handle(now, Event::Done { action, result });
+                None
+            }
+            Completion::Observed { actions_before, result } => {
+                self.observing = false;
+                self.next_observation = now + OBSERVE;
+                match result {
+                    // Something was done meanwhile: what was seen may not be so any more.
+                    Ok(_) if actions_before != self.actions_begun => {
+                        self.next_observation = now;
+                        None
+                    }
+                    Ok(observation) => self.observed(now, observation),
+                    Err(error) => {
+                        tracing::warn!(bond = self.config.name, error = chain(&error), "cannot look at the bond");
+                        None
+                    }
+                }
+            }
+            Completion::StrangerReturned => None,
+        }
+    }
+
+    /// Tells the machine what the driver has. Gives back a port that the configuration does not know.
+    pub(super) fn observed(&mut self, now: Instant, observation: Observation) -> Option<Work> {
+        let stranger = observation.attached.iter().map(|(port, _)| *port).find(|port| !self.ports.contains_key(port));
+        self.machine.handle(now, Event::Observed(observation));
+        let port = stranger?;
+        self.under_way += 1;
+        let (bond, driver) = (self.id, self.driver.clone());
+        Some(Box::pin(async move {
+            if let Err(failure) = driver.perform(Action::Detach { port }).await {
+                tracing::warn!(%port, %failure, "in the bond, not in the configuration, and cannot be given back");
+            }
+            completed(bond, Completion::StrangerReturned)
+        }))
+    }
+}
+
+fn completed(bond: BondId, what: Completion) -> Completed {
+    Completed { bond, what }
+}

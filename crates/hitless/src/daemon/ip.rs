@@ -1,0 +1,51 @@
+//! Static addresses and gateways of a bond.
+
+use std::net::IpAddr;
+
+use hitless_linux::address::Address;
+use hitless_linux::error::RequestError;
+use hitless_linux::netlink::Netlink;
+use hitless_linux::route::Route;
+
+use crate::config::IpConfig;
+
+/// Gives a bond what `wanted` says and takes away what only `before` said; whatever else it has stays.
+pub(super) async fn apply(
+    netlink: &Netlink,
+    bond: u32,
+    before: &IpConfig,
+    wanted: &IpConfig,
+) -> Result<(), RequestError> {
+    for gateway in before.gateways.iter().filter(|gateway| !wanted.gateways.contains(gateway)) {
+        ignore_gone(netlink.remove_route(&default_route(*gateway, bond)).await)?;
+    }
+    for address in before.addresses.iter().filter(|address| !wanted.addresses.contains(address)) {
+        ignore_gone(netlink.remove_address(bond, &static_address(*address)).await)?;
+    }
+    for address in &wanted.addresses {
+        netlink.replace_address(bond, &static_address(*address)).await?;
+    }
+    for gateway in &wanted.gateways {
+        match netlink.add_route(&default_route(*gateway, bond)).await {
+            Err(error) if error.is_exists() => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn static_address((address, prefix_len): (IpAddr, u8)) -> Address {
+    // It moves between ports all the time: nobody else can have got it in between.
+    Address::new(address, prefix_len).without_detection()
+}
+
+fn default_route(gateway: IpAddr, bond: u32) -> Route {
+    Route::default_via(gateway, bond)
+}
+
+fn ignore_gone(result: Result<(), RequestError>) -> Result<(), RequestError> {
+    match result {
+        Err(error) if !error.is_gone() => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

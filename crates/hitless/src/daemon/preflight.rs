@@ -1,0 +1,20 @@
+//! What can be known to be wrong before anything is changed.
+
+use super::RunError;
+use crate::config::Config;
+use crate::driver::{self, Tools};
+
+/// Refuses a configuration whose ports, as far as they are there, belong to something else.
+pub(super) async fn check(tools: &Tools, config: &Config) -> Result<(), RunError> {
+    let links = tools.netlink.links().await?;
+    for bond in &config.bonds {
+        let own = links.iter().find(|link| link.name == bond.name).map_or(0, |link| link.index);
+        let named = bond.options.ports.iter().filter(|pattern| !pattern.is_glob());
+        for port in named.filter_map(|pattern| links.iter().find(|link| pattern.matches(&link.name))) {
+            driver::check_port(tools, &bond.name, own, port)
+                .await
+                .map_err(|source| RunError::Bond { bond: bond.name.clone(), source })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! What clients ask for, and what they are told.
+//!
+//! A change is answered when it has taken effect: when nothing is under way any more for its bond.
+
+use hitless_api::{self as api, Error, Method};
+use hitless_core::config::PortPattern;
+use hitless_core::event::{Event, Waiting};
+use hitless_linux::link::is_valid_name;
+use tokio::sync::oneshot;
+
+use super::{BondId, Daemon, RunError, ip, preflight};
+use crate::config::{Bond, Config, ConfigSource, LoadError};
+use crate::driver::{self, Driver, DriverError, chain};
+use crate::server::{Reply, Request, convert};
+
+type Answer = Result<Reply, Error>;
+
+/// A change that is answered when it has taken effect.
+pub(super) struct PendingReply {
+    bond: Option<BondId>,
+    check: Check,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What tells whether the change took effect.
+enum Check {
+    Nothing,
+    Active(String),
+    Attached(String),
+}
+
+impl Daemon {
+    pub(super) async fn answer(&mut self, Request { method, reply }: Request) {
+        let answer = match method {
+            // What monitors get first is the status.
+            Method::Status {} | Method::Monitor {} => Ok(Some(Reply::Bonds(self.status()))),
+            Method::Switch { bond, port } => return self.pend(self.find(&bond), reply, |daemon, id| daemon.switch(id, port)),
+            Method::AddPort { bond, port } => match self.find(&bond) {
+                Ok(id) => match self.add_port(id, &port).await {
+                    Ok(check) => return self.replies.push(PendingReply { bond: Some(id), check, reply }),
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            },
+            Method::RemovePort { bond, port } => {
+                return self.pend(self.find(&bond), reply, |daemon, id| daemon.remove_port(id, &port));
+            }
+            Method::Reload {} => match self.reload().await {
+                Ok(()) => return self.replies.push(PendingReply { bond: None, check: Check::Nothing, reply }),
+                Err(error) => Err(error),
+            },
+            Method::Down { bond } => self.down(bond.as_deref()).await.map(|()| Some(Reply::Done)),
+        };
+        // A client that has gone needs no answer.
+        if let Some(answer) = answer.transpose() {
+            drop(reply.send(answer));
+        }
+    }
+
+    fn pend(
+        &mut self,
+        bond: Result<BondId, Error>,
+        reply: oneshot::Sender<Answer>,
+        change: impl FnOnce(&mut Self, BondId) -> Result<Check, Error>,
+    ) {
+        match bond.and_then(|id| change(self, id).map(|check| (id, check))) {
+            Ok((id, check)) => self.replies.push(PendingReply { bond: Some(id), check, reply }),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Answers the changes that have taken effect.
+    pub(super) fn answer_settled(&mut self) {
+        let busy = |id: Option<BondId>| match id {
+            Some(id) => self.bonds.get(&id).is_some_and(|bond| bond.under_way > 0),
+            None => self.bonds.values().any(|bond| bond.under_way > 0),
+        };
+        let (waiting, settled): (Vec<_>, Vec<_>) = self.replies.drain(..).partition(|pending| busy(pending.bond));
+        self.replies = waiting;
+        for PendingReply { bond, check, reply } in settled {
+            drop(reply.send(self.result(bond, &check).map(|()| Reply::Done)));
+        }
+    }
+
+    fn result(&self, bond: Option<BondId>, check: &Check) -> Result<(), Error> {
+        let Some(bond) = bond.and_then(|id| self.bonds.get(&id)) else { return Ok(()) };
+        let snapshot = bond.snapshot();
+        match check {
+            Check::Nothing => Ok(()),
+            Check::Active(port) if snapshot.active.as_ref() == Some(port) => Ok(()),
+            Check::Active(port) => Err(Error::Failed {
+                reason: format!("{port} did not become active; `hitless status` and the log say why"),
+            }),
+            Check::Attached(port) => match snapshot.ports.iter().find(|entry| entry.name == *port) {
+                Some(entry) => match &entry.waiting {
+                    Some(Waiting::Attach(failure)) => {
+                        Err(Error::PortUnusable { port: port.clone(), reason: failure.to_string() })
+                    }
+                    Some(_) | None => Ok(()),
+                },
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<BondId, Error> {
+        let found = self.bonds.iter().find(|(_, bond)| bond.config.name == name);
+        found.map(|(id, _)| *id).ok_or_else(|| Error::NoSuchBond { bond: name.to_owned() })
+    }
+
+    fn status(&self) -> Vec<api::Bond> {
+        let bond = |bond: &super::BondTask| {
+            let driver = match bond.driver {
+                Driver::Kernel(_) => api::Driver::Kernel,
+                Driver::Ebpf(_) => api::Driver::Ebpf,
+            };
+            convert::bond(&bond.config.name, driver, "active-backup", &bond.snapshot())
+        };
+        self.bonds.values().map(bond).collect()
+    }
+
+    // ---- ports ---------------------------------------------------------------------------------------------------
+
+    fn switch(&mut self, id: BondId, port: String) -> Result<Check, Error> {
+        let now = self.now();
+        let Some(bond) = self.bonds.get_mut(&id) else { return Ok(Check::Nothing) };
+        let snapshot = bond.snapshot();
+        let Some(entry) = snapshot.ports.iter().find(|entry| entry.name == port) else {
+            return Err(Error::NoSuchPort { bond: bond.config.name.clone(), port });
+        };
+        let usable = entry.port.filter(|_| entry.link.is_usable());
+        let Some(target) = usable else {
+            let waiting = entry.waiting.as_ref().map_or_else(String::new, |waiting| format!(", waiting for {waiting}"));
+            return Err(Error::PortUnusable { port, reason: format!("its link is {}{waiting}", entry.link) });
+        };
+        bond.machine.handle(now, Event::Switch { port: target });
+        Ok(Check::Active(port))
+    }
+
+    async fn add_port(&mut self, id: BondId, port: &str) -> Result<Check, Error> {
+        let refused = |reason: String| Err(Error::Refused { reason });
+        if !is_valid_name(port) {
+            return refused(format!("`{port}` cannot be the name of an interface"));
+        }
+        if let Some(owner) = self.bonds.values().find(|bond| bond.config.options.preference(port).is_some()) {
+            return refused(format!("{port} is a port of {} already", owner.config.name));
+        }
+        if self.bonds.values().any(|bond| bond.is_own_name(port)) {
+            return refused(format!("{port} is part of a bond itself, and bonds do not nest"));
+        }
+        let Some(bond) = self.bonds.get(&id) else { return Ok(Check::Nothing) };
+        let (name, index) = (bond.config.name.clone(), bond.driver.index());
+        let link = self.tools.netlink.link_named(port).await.map_err(|error| failed(&error))?;
+        if let Some(link) = &link {
+            let checked = driver::check_port(&self.tools, &name, index, link).await;
+            checked.map_err(|error| Error::PortUnusable { port: port.to_owned(), reason: chain(&error) })?;
+        }
+        self.change_ports(id, |ports| ports.push(PortPattern::new(port)));
+        self.present_all().await.map_err(|error| failed(&error))?;
+        Ok(Check::Attached(port.to_owned()))
+    }
+
+    fn remove_port(&mut self, id: BondId, port: &str) -> Result<Check, Error> {
+        let Some(bond) = self.bonds.get(&id) else { return Ok(Check::Nothing) };
+        let ports = &bond.config.options.ports;
+        let Some(place) = bond.config.options.preference(port) else {
+            return Err(Error::NoSuchPort { bond: bond.config.name.clone(), port: port.to_owned() });
+        };
+        if let Some(pattern) = ports.get(place).filter(|pattern| pattern.is_glob()) {
+            let reason = format!("{port} is a port by the pattern \"{pattern}\": change that in the configuration");
+            return Err(Error::Refused { reason });
+        }
+        self.change_ports(id, |ports| ports.retain(|pattern| pattern.to_string() != port));
+        Ok(Check::Nothing)
+    }
+
+    fn change_ports(&mut self, id: BondId, change: impl FnOnce(&mut Vec<PortPattern>)) {
+        let now = self.now();
+        if let Some(bond) = self.bonds.get_mut(&id) {
+            change(&mut bond.config.options.ports);
+            bond.machine.handle(now, Event::Configure(bond.config.options.clone()));
+        }
+    }
+
+    // ---- bonds ---------------------------------------------------------------------------------------------------
+
+    pub(super) async fn reload_by_signal(&mut self) {
+        if let Err(error) = self.reload().await {
+            tracing::error!("not reloaded: {error}");
+        }
+    }
+
+    /// Reads the configuration again and works by it from now on. Nothing is changed if it is wrong.
+    async fn reload(&mut self) -> Result<(), Error> {
+        if let ConfigSource::Arguments(_) = self.source {
+            let reason = "there is no configuration file to reload: the daemon was started with --bond".to_owned();
+            return Err(Error::Refused { reason });
+        }
+        let config = self.source.load().map_err(|error| match error {
+            LoadError::Invalid(report) => Error::ConfigInvalid { report: report.to_string() },
+            LoadError::Read { .. } => failed(&error),
+        })?;
+        super::check_privileges(&config).map_err(|error| Error::Refused { reason: error.to_string() })?;
+        self.refuse_other_driver(&config)?;
+        preflight::check(&self.tools, &config).await.map_err(|error| Error::Refused { reason: chain(&error) })?;
+        self.adopt_config(&config).await.map_err(|error| failed(&error))
+    }
+
+    fn refuse_other_driver(&self, config: &Config) -> Result<(), Error> {
+        for bond in self.bonds.values() {
+            if config.bond(&bond.config.name).is_some_and(|new| !bond.driver.is(new.driver)) {
+                let name = &bond.config.name;
+                let reason =
+                    format!("the driver of {name} cannot change while it is up: hitless down {name}, then reload");
+                return Err(Error::Refused { reason });
+            }
+        }
+        Ok(())
+    }
+
+    async fn adopt_config(&mut self, config: &Config) -> Result<(), RunError> {
+        let gone: Vec<BondId> =
+            self.bonds.iter().filter(|(_, bond)| config.bond(&bond.config.name).is_none()).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.remove_bond(id).await?;
+        }
+        for new in &config.bonds {
+            match self.find(&new.name) {
+                Ok(id) => self.change_bond(id, new.clone()).await?,
+                Err(_) => self.add_bonds(std::slice::from_ref(new)).await?,
+            }
+        }
+        self.present_all().await
+    }
+
+    async fn change_bond(&mut self, id: BondId, new: Bond) -> Result<(), RunError> {
+        let now = self.now();
+        let Some(bond) = self.bonds.get_mut(&id) else { return Ok(()) };
+        let failed = |source| RunError::Bond { bond: new.name.clone(), source };
+        bond.driver.configure(&new).await.map_err(failed)?;
+        let index = bond.driver.index();
+        ip::apply(&self.tools.netlink, index, &bond.config.ip, &new.ip).await?;
+        bond.config = new;
+        bond.machine.handle(now, Event::Configure(bond.config.options.clone()));
+        bond.look_soon(now);
+        Ok(())
+    }
+
+    async fn down(&mut self, name: Option<&str>) -> Result<(), Error> {
+        let ids = match name {
+            Some(name) => vec![self.find(name)?],
+            None => self.bonds.keys().copied().collect(),
+        };
+        let mut first = Ok(());
+        for id in ids {
+            let result = self.remove_bond(id).await;
+            first = first.and(result);
+        }
+        first.map_err(|error| failed(&error))
+    }
+
+    async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
+        let Some(bond) = self.bonds.remove(&id) else { return Ok(()) };
+        let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };
+        let nothing = crate::config::IpConfig::default();
+        // What was configured is the bond's own, and not to be moved to a port.
+        let addresses = ip::apply(&self.tools.netlink, bond.driver.index(), &bond.config.ip, &nothing).await;
+        bond.driver.remove().await.map_err(failed)?;
+        tracing::info!(bond = bond.config.name, "removed; its ports are as they were found");
+        Ok(addresses?)
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> Error {
+    Error::Failed { reason: chain(error) }
+}

@@ -1,0 +1,104 @@
+//! Packet sockets on ports: what a bond sends and hears itself, beside the frames that it carries.
+//!
+//! A socket that listens is open only while someone wants to hear. Every socket costs a look at each frame.
+
+use std::collections::BTreeMap;
+
+use hitless_core::event::PortId;
+use hitless_core::mac::MacAddr;
+use hitless_linux::error::RequestError;
+use hitless_linux::packet::{PortSocket, SendSocket};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::BondId;
+
+/// Frames that wait for the daemon's loop. More than that is a flood, of which the rest is lost without loss.
+pub(super) const QUEUE: usize = 64;
+
+/// The longest frame that is looked at.
+const LONGEST: usize = 2048;
+
+/// A frame that was heard.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) bond: BondId,
+    pub(super) port: PortId,
+    pub(super) frame: Vec<u8>,
+}
+
+/// The sockets of one bond's ports.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    bond: BondId,
+    heard: mpsc::Sender<Heard>,
+    senders: BTreeMap<PortId, SendSocket>,
+    listeners: BTreeMap<PortId, Listener>,
+}
+
+/// A task that listens, and ends with its owner.
+#[derive(Debug)]
+struct Listener(AbortHandle);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Sockets {
+    pub(super) fn new(bond: BondId, heard: mpsc::Sender<Heard>) -> Self {
+        Self { bond, heard, senders: BTreeMap::new(), listeners: BTreeMap::new() }
+    }
+
+    /// Sends a frame on a port itself.
+    pub(super) fn send(&mut self, port: PortId, name: &str, frame: &[u8]) -> Result<(), RequestError> {
+        let socket = match self.senders.remove(&port) {
+            Some(socket) => socket,
+            None => SendSocket::open(port.0, name)?,
+        };
+        let result = socket.try_send(frame);
+        // One that failed may be bound to an interface that is gone.
+        if result.is_ok() {
+            self.senders.insert(port, socket);
+        }
+        result
+    }
+
+    /// Hands up the probes that come in on a port, from now on. `also` is an address that the interface is to accept
+    /// beside its own.
+    pub(super) fn listen(&mut self, port: PortId, name: &str, also: MacAddr) -> Result<(), RequestError> {
+        let socket = PortSocket::open(port.0, name)?;
+        socket.accept(also)?;
+        let (bond, heard) = (self.bond, self.heard.clone());
+        let task = tokio::spawn(async move {
+            let mut buffer = vec![0; LONGEST];
+            loop {
+                let length = match socket.recv(&mut buffer).await {
+                    Ok(length) => length,
+                    // It may be switched on again.
+                    Err(error) if error.is_down() => continue,
+                    // The port is gone; the machine hears of that by itself.
+                    Err(_) => break,
+                };
+                let frame = buffer.get(..length).unwrap_or_default().to_vec();
+                if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame }) {
+                    break;
+                }
+            }
+        });
+        self.listeners.insert(port, Listener(task.abort_handle()));
+        Ok(())
+    }
+
+    /// Hands up nothing more.
+    pub(super) fn stop_listening(&mut self, port: PortId) {
+        self.listeners.remove(&port);
+    }
+
+    /// The interface is gone.
+    pub(super) fn forget(&mut self, port: PortId) {
+        self.senders.remove(&port);
+        self.listeners.remove(&port);
+    }
+}

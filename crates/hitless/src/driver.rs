@@ -1,0 +1,264 @@
+//! Drivers: what carries frames for a bond, and how a machine's actions are carried out on it.
+//!
+//! Each driver makes a bond, or adopts the one that an earlier daemon left, and leaves it forwarding when it is dropped.
+//! What to do is decided by the machine; when to do it, by the daemon's loop.
+
+pub mod ebpf;
+pub mod kernel;
+mod port;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hitless_core::event::{Action, Failure, Observation, Offload, Outcome};
+use hitless_linux::bond::Support;
+use hitless_linux::ebpf::DatapathError;
+use hitless_linux::error::RequestError;
+use hitless_linux::link::Link;
+use hitless_linux::netlink::Netlink;
+
+use crate::config::{Bond, DriverChoice};
+use crate::ledger::{Ledger, LedgerError};
+use ebpf::EbpfDriver;
+use kernel::KernelDriver;
+
+/// What every driver works with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The connection to the kernel.
+    pub netlink: Netlink,
+    /// What ports were like when they were found.
+    pub ledger: Rc<RefCell<Ledger>>,
+}
+
+/// Why a driver could not do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// There is another interface of the bond's name.
+    #[error(
+        "there is an interface {name} already ({kind}), and it is not a bond of hitless: \
+         give the bond another name, or remove the interface (ip link delete {name})"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Its kind, or "a device".
+        kind: String,
+    },
+    /// The interface belongs to something else.
+    #[error(
+        "{port} is already a port of {master} ({kind}): take it out first (ip link set {port} nomaster), \
+         or leave it out of the configuration"
+    )]
+    PortTaken {
+        /// The interface.
+        port: String,
+        /// What it belongs to.
+        master: String,
+        /// Of which kind that is.
+        kind: String,
+    },
+    /// The interface cannot carry a bond's frames.
+    #[error("{port} cannot be a port: {reason}")]
+    NotAPort {
+        /// The interface.
+        port: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The interface is gone.
+    #[error("the interface with index {0} is gone")]
+    Gone(u32),
+    /// This kernel has no bonding driver.
+    #[error("this kernel has no bonding driver ({0}): use driver = \"ebpf\", or load the module (modprobe bonding)")]
+    NoBonding(String),
+    /// The kernel refused a request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The datapath failed.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A setting of the kernel could not be read or written.
+    #[error("cannot change the settings of {port}")]
+    Setting {
+        /// The interface.
+        port: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        Self(chain(&error))
+    }
+}
+
+/// An error with all its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The driver of one bond.
+#[derive(Clone, Debug)]
+pub enum Driver {
+    /// Linux bonding.
+    Kernel(Rc<KernelDriver>),
+    /// Our own datapath.
+    Ebpf(Rc<EbpfDriver>),
+}
+
+impl Driver {
+    /// Makes the bond, or adopts it. A bond that could only be made in part is removed again.
+    ///
+    /// # Errors
+    ///
+    /// See [`DriverError`]; nothing has changed then.
+    pub async fn open(bond: &Bond, tools: &Tools) -> Result<Self, DriverError> {
+        match resolve(bond.driver) {
+            Resolved::Kernel => Ok(Self::Kernel(Rc::new(KernelDriver::open(bond, tools).await?))),
+            Resolved::Ebpf => Ok(Self::Ebpf(Rc::new(EbpfDriver::open(bond, tools).await?))),
+        }
+    }
+
+    /// What it does by itself.
+    pub fn offload(&self) -> Offload {
+        match self {
+            Self::Kernel(_) => Offload { macs: true, notifications: true, carrier: true },
+            Self::Ebpf(_) => Offload::default(),
+        }
+    }
+
+    /// The interface index of the bond.
+    pub fn index(&self) -> u32 {
+        match self {
+            Self::Kernel(driver) => driver.index(),
+            Self::Ebpf(driver) => driver.index(),
+        }
+    }
+
+    /// Was the bond made by this daemon, and not adopted?
+    pub fn was_made(&self) -> bool {
+        match self {
+            Self::Kernel(driver) => driver.was_made(),
+            Self::Ebpf(driver) => driver.was_made(),
+        }
+    }
+
+    /// Is it the one that this choice means?
+    pub fn is(&self, choice: DriverChoice) -> bool {
+        match (self, choice) {
+            (Self::Kernel(_), DriverChoice::Kernel) | (Self::Ebpf(_), DriverChoice::Ebpf) | (_, DriverChoice::Auto) => true,
+            (Self::Kernel(_), DriverChoice::Ebpf) | (Self::Ebpf(_), DriverChoice::Kernel) => false,
+        }
+    }
+
+    /// Does what can be done at once, in microseconds; `None`: it takes a request, see [`Driver::perform`].
+    ///
+    /// This is the failover path of the ebpf driver.
+    pub fn perform_now(&self, action: &Action) -> Option<Result<Outcome, Failure>> {
+        match (self, action) {
+            (Self::Ebpf(driver), Action::Program(table)) => {
+                Some(driver.program(table).map(|()| Outcome::Done).map_err(Failure::from))
+            }
+            _ => None,
+        }
+    }
+
+    /// Does what concerns the bond and its ports' place in it.
+    ///
+    /// # Errors
+    ///
+    /// A failure to be answered with; nothing has changed then, as far as that can be.
+    pub async fn perform(&self, action: Action) -> Result<Outcome, Failure> {
+        match self {
+            Self::Kernel(driver) => driver.perform(action).await?,
+            Self::Ebpf(driver) => driver.perform(action).await?,
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// What the bond has.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked, or the bond is gone.
+    pub async fn observe(&self) -> Result<Observation, DriverError> {
+        match self {
+            Self::Kernel(driver) => driver.observe().await,
+            Self::Ebpf(driver) => driver.observe().await,
+        }
+    }
+
+    /// Carries options over to the bond that the machine does not deal with.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses one.
+    pub async fn configure(&self, bond: &Bond) -> Result<(), DriverError> {
+        match self {
+            Self::Kernel(driver) => driver.configure(bond).await,
+            Self::Ebpf(_) => Ok(()),
+        }
+    }
+
+    /// Gives all ports back as they were found, and removes the bond.
+    ///
+    /// # Errors
+    ///
+    /// The first failure; everything else is given back all the same.
+    pub async fn remove(&self) -> Result<(), DriverError> {
+        match self {
+            Self::Kernel(driver) => driver.remove().await,
+            Self::Ebpf(driver) => driver.remove().await,
+        }
+    }
+}
+
+/// A driver that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// Linux bonding.
+    Kernel,
+    /// Our own datapath.
+    Ebpf,
+}
+
+/// Chooses a driver: the kernel's bonding where it is there, our own otherwise.
+pub fn resolve(choice: DriverChoice) -> Resolved {
+    match choice {
+        DriverChoice::Kernel => Resolved::Kernel,
+        DriverChoice::Ebpf => Resolved::Ebpf,
+        DriverChoice::Auto if hitless_linux::bond::support() != Support::Missing => Resolved::Kernel,
+        DriverChoice::Auto => Resolved::Ebpf,
+    }
+}
+
+/// Can this interface be a port of that bond (its index, 0 where it is not there yet)?
+///
+/// # Errors
+///
+/// Why not, and what to do about it.
+pub async fn check_port(tools: &Tools, bond: &str, index: u32, link: &Link) -> Result<(), DriverError> {
+    port::check(tools, port::For { bond, index }, link).await
+}
+
+/// An action that is not the driver's business ended up here.
+fn misplaced(action: &Action) -> DriverError {
+    debug_assert!(false, "{action:?} is not for the driver");
+    DriverError::NotAPort { port: format!("{action:?}"), reason: "this action is not for the driver" }
+}
+

@@ -1,0 +1,291 @@
+//! The ebpf driver: the bond is one end of a veth pair, and eBPF programs carry frames between it and its ports.
+//!
+//! The other end, the parked peer, carries nothing. It is up while the bond is to have a carrier and down otherwise,
+//! and its alias tells that the pair is ours. Programs and maps are the kernel's: they forward without us.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use hitless_core::event::{Action, Observation, PortId};
+use hitless_core::mac::MacAddr;
+use hitless_core::table::ForwardingTable;
+use hitless_linux::ebpf::{Datapath, DatapathError};
+use hitless_linux::link::Link;
+use hitless_linux::sysctl::Ipv6Setting;
+
+use super::port::{self, For};
+use super::{DriverError, Tools, misplaced};
+use crate::config::Bond;
+
+/// What the parked peer's alias begins with.
+const ALIAS: &str = "hitless: parked peer of ";
+
+/// The ebpf driver of one bond.
+pub struct EbpfDriver {
+    tools: Tools,
+    name: String,
+    bond: u32,
+    parked: u32,
+    made: bool,
+    state: RefCell<State>,
+}
+
+/// What programming the table needs at once, without asking the kernel.
+struct State {
+    datapath: Datapath,
+    table: ForwardingTable,
+    mac: MacAddr,
+    /// The present addresses of attached ports.
+    ports: BTreeMap<PortId, MacAddr>,
+}
+
+impl std::fmt::Debug for EbpfDriver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EbpfDriver").field("name", &self.name).field("bond", &self.bond).finish_non_exhaustive()
+    }
+}
+
+impl EbpfDriver {
+    /// Makes the bond, or adopts the one that an earlier daemon left.
+    pub(super) async fn open(config: &Bond, tools: &Tools) -> Result<Self, DriverError> {
+        let parked_name = parked_name(&config.name);
+        let (bond, parked, made) = match tools.netlink.link_named(&config.name).await? {
+            Some(bond) => {
+                let parked = our_peer(tools, &bond, &parked_name).await?;
+                (bond, parked, false)
+            }
+            None => {
+                let (bond, parked) = make_pair(tools, &config.name, &parked_name).await?;
+                (bond, parked, true)
+            }
+        };
+        match Self::equip(config, tools, &bond, parked.index, made).await {
+            Ok(driver) => Ok(driver),
+            Err(error) => {
+                if made {
+                    drop(tools.netlink.delete(bond.index).await);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn equip(config: &Bond, tools: &Tools, bond: &Link, parked: u32, made: bool) -> Result<Self, DriverError> {
+        let datapath = match Datapath::adopt(bond.index) {
+            Ok(Some(datapath)) => datapath,
+            // Made by an older version, or only in part: its ports are attached anew.
+            Ok(None) | Err(DatapathError::Layout { .. }) => Datapath::create(bond.index)?,
+            Err(error) => return Err(error.into()),
+        };
+        let table = datapath.table()?;
+        let state = State { datapath, table, mac: bond.mac.unwrap_or_default(), ports: BTreeMap::new() };
+        if !bond.admin_up {
+            tools.netlink.set_up(bond.index, true).await?;
+        }
+        if let Some(mtu) = config.ip.mtu
+            && mtu != bond.mtu
+        {
+            tools.netlink.set_mtu(parked, mtu).await?;
+            tools.netlink.set_mtu(bond.index, mtu).await?;
+        }
+        let name = config.name.clone();
+        let driver = Self { tools: tools.clone(), name, bond: bond.index, parked, made, state: RefCell::new(state) };
+        driver.observe().await?;
+        Ok(driver)
+    }
+
+    pub(super) fn index(&self) -> u32 {
+        self.bond
+    }
+
+    pub(super) fn was_made(&self) -> bool {
+        self.made
+    }
+
+    fn target(&self) -> For<'_> {
+        For { bond: &self.name, index: self.bond }
+    }
+
+    /// The failover path: a few system calls, no request that could wait for a lock.
+    pub(super) fn program(&self, table: &ForwardingTable) -> Result<(), DriverError> {
+        let state = &mut *self.state.borrow_mut();
+        state.datapath.program(table, state.mac, &state.ports)?;
+        state.table = table.clone();
+        Ok(())
+    }
+
+    /// Tells the datapath of addresses that changed.
+    fn reprogram(&self) -> Result<(), DriverError> {
+        let table = self.state.borrow().table.clone();
+        self.program(&table)
+    }
+
+    pub(super) async fn perform(&self, action: Action) -> Result<(), DriverError> {
+        match action {
+            Action::Attach { port, mac } => self.attach(port, mac).await,
+            Action::Detach { port } => self.detach(port).await,
+            Action::Program(table) => self.program(&table),
+            Action::SetBondMac(mac) => {
+                self.tools.netlink.set_mac(self.bond, mac).await?;
+                self.state.borrow_mut().mac = mac;
+                self.reprogram()
+            }
+            Action::SetPortMac { port, mac } => {
+                self.tools.netlink.set_mac_even_if_busy(port.0, mac).await?;
+                self.state.borrow_mut().ports.insert(port, mac);
+                self.reprogram()
+            }
+            Action::SetCarrier(up) => Ok(self.tools.netlink.set_up(self.parked, up).await?),
+            Action::NotifyPeers { .. }
+            | Action::FindTargets
+            | Action::Listen { .. }
+            | Action::Send { .. }
+            | Action::CountReceived { .. } => Err(misplaced(&action)),
+        }
+    }
+
+    async fn attach(&self, port: PortId, mac: Option<MacAddr>) -> Result<(), DriverError> {
+        let link = port::take(&self.tools, self.target(), port).await?;
+        match self.prepare(&link, mac).await {
+            Ok(mac) => {
+                self.state.borrow_mut().ports.insert(port, mac);
+                Ok(())
+            }
+            Err(error) => {
+                drop(self.state.borrow_mut().datapath.detach_port(port));
+                port::give_back(&self.tools, self.target(), port).await.unwrap_or_else(|failure| {
+                    tracing::warn!(port = link.name, %failure, "not given back as it was found");
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a port of an interface that was taken. Returns its address.
+    async fn prepare(&self, link: &Link, mac: Option<MacAddr>) -> Result<MacAddr, DriverError> {
+        let netlink = &self.tools.netlink;
+        let bond = netlink.link(self.bond).await?.ok_or(DriverError::Gone(self.bond))?;
+        if link.mtu != bond.mtu {
+            netlink.set_mtu(link.index, bond.mtu).await?;
+        }
+        if let Some(mac) = mac.filter(|mac| link.mac != Some(*mac)) {
+            netlink.set_mac_even_if_busy(link.index, mac).await?;
+        }
+        // Groups are joined on the bond, of which the port's own filter knows nothing.
+        netlink.set_allmulti(link.index, true).await?;
+        // Attached before it is up, so that its own stack never hears what is for the bond.
+        self.state.borrow_mut().datapath.attach_port(PortId(link.index))?;
+        netlink.set_up(link.index, true).await?;
+        Ok(mac.or(link.mac).unwrap_or_default())
+    }
+
+    async fn detach(&self, port: PortId) -> Result<(), DriverError> {
+        self.state.borrow_mut().datapath.detach_port(port)?;
+        self.state.borrow_mut().ports.remove(&port);
+        port::give_back(&self.tools, self.target(), port).await
+    }
+
+    pub(super) async fn observe(&self) -> Result<Observation, DriverError> {
+        let links = self.tools.netlink.links().await?;
+        let find = |index| links.iter().find(|link| link.index == index);
+        let bond = find(self.bond).ok_or(DriverError::Gone(self.bond))?;
+        let parked = find(self.parked).ok_or(DriverError::Gone(self.parked))?;
+        let table = self.repair_datapath()?;
+        let mut attached = Vec::new();
+        for link in &links {
+            let port = PortId(link.index);
+            let in_ledger = self.tools.ledger.borrow().get(&self.name, link.index).is_some();
+            let known = in_ledger || table.ports.iter().any(|entry| entry.port == port);
+            if known && link.master.is_none() && self.state.borrow().datapath.is_attached(port)? {
+                attached.push((port, link.mac.unwrap_or_default()));
+                self.keep_as_port(link, bond.mtu).await?;
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        state.mac = bond.mac.unwrap_or_default();
+        state.ports = attached.iter().copied().collect();
+        state.table = table.clone();
+        Ok(Observation { bond_mac: bond.mac, carrier: parked.admin_up, table, attached })
+    }
+
+    /// The table in force. Someone who removed the bond's own filter has stopped all traffic: it is put back at once.
+    fn repair_datapath(&self) -> Result<ForwardingTable, DriverError> {
+        let mut state = self.state.borrow_mut();
+        if !state.datapath.is_attached_to_bond()? {
+            tracing::warn!(bond = self.name, "the bond's tc filter was removed; attaching it again");
+            state.datapath = Datapath::create(self.bond)?;
+        }
+        Ok(state.datapath.table()?)
+    }
+
+    /// What the kernel's bonding does for its ports by itself: they are up, and as large as the bond.
+    async fn keep_as_port(&self, link: &Link, mtu: u32) -> Result<(), DriverError> {
+        if link.mtu != mtu {
+            self.tools.netlink.set_mtu(link.index, mtu).await?;
+        }
+        if !link.admin_up {
+            self.tools.netlink.set_up(link.index, true).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn remove(&self) -> Result<(), DriverError> {
+        let addresses = port::give_addresses_back(&self.tools, self.target()).await;
+        let mut first = addresses;
+        let ports = self.tools.ledger.borrow().ports(&self.name);
+        for (port, _) in ports {
+            let result = self.detach(PortId(port)).await;
+            first = first.and(result);
+        }
+        match self.tools.netlink.delete(self.bond).await {
+            Err(error) if !error.is_gone() => first.and(Err(error.into())),
+            Ok(()) | Err(_) => first,
+        }
+    }
+}
+
+/// The name of a bond's parked peer.
+pub fn parked_name(bond: &str) -> String {
+    format!("{bond}-p")
+}
+
+/// The parked peer of an interface that has the bond's name, if it is one of ours.
+async fn our_peer(tools: &Tools, bond: &Link, parked_name: &str) -> Result<Link, DriverError> {
+    let taken = || DriverError::NameTaken {
+        name: bond.name.clone(),
+        kind: bond.kind.clone().unwrap_or_else(|| "a device".to_owned()),
+    };
+    let parked = tools.netlink.link_named(parked_name).await?.ok_or_else(taken)?;
+    let is_peer = bond.link == Some(parked.index) && !bond.link_elsewhere;
+    let is_ours = parked.alias.as_deref().is_some_and(|alias| alias.starts_with(ALIAS));
+    if is_peer && is_ours { Ok(parked) } else { Err(taken()) }
+}
+
+async fn make_pair(tools: &Tools, name: &str, parked_name: &str) -> Result<(Link, Link), DriverError> {
+    if let Some(link) = tools.netlink.link_named(parked_name).await? {
+        let kind = link.kind.unwrap_or_else(|| "a device".to_owned());
+        return Err(DriverError::NameTaken { name: link.name, kind });
+    }
+    tools.netlink.create_veth(name, parked_name).await?;
+    match dress_pair(tools, name, parked_name).await {
+        Ok(pair) => Ok(pair),
+        Err(error) => {
+            if let Ok(Some(bond)) = tools.netlink.link_named(name).await {
+                drop(tools.netlink.delete(bond.index).await);
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn dress_pair(tools: &Tools, name: &str, parked_name: &str) -> Result<(Link, Link), DriverError> {
+    let find = async |name: &str| {
+        let link = tools.netlink.link_named(name).await?;
+        link.ok_or_else(|| DriverError::NotAPort { port: name.to_owned(), reason: "it vanished while it was made" })
+    };
+    let (bond, parked) = (find(name).await?, find(parked_name).await?);
+    tools.netlink.set_alias(parked.index, &format!("{ALIAS}{name}")).await?;
+    // It would only fill the bond with solicitations and reports of its own.
+    Ipv6Setting::DisableIpv6.set(parked_name, 1)?;
+    Ok((bond, parked))
+}

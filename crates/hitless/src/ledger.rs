@@ -1,0 +1,185 @@
+//! The ledger: what interfaces were like before they became ports, so that they can be given back as they were found,
+//! also by another daemon than the one that took them.
+//!
+//! It lies beside the socket, where it does not survive a reboot: neither does what it tells of. Only what is in it
+//! is its business; taking interfaces and giving them back is that of [`crate::driver`].
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use hitless_core::mac::MacAddr;
+use serde::{Deserialize, Serialize};
+
+/// What an interface was like when it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its name then.
+    pub name: String,
+    /// Its address.
+    pub mac: MacAddr,
+    /// In bytes.
+    pub mtu: u32,
+    /// Was it switched on?
+    pub up: bool,
+    /// Did it receive all multicast?
+    pub allmulti: bool,
+    /// Was IPv6 switched off on it? `None`: the kernel has no IPv6.
+    pub ipv6_disabled: Option<bool>,
+    /// Were its addresses and routes moved to the bond?
+    #[serde(default)]
+    pub gave_addresses: bool,
+}
+
+/// Interfaces that are ports, by bond and interface index.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    bonds: Bonds,
+}
+
+type Bonds = BTreeMap<String, BTreeMap<u32, Found>>;
+
+/// The ledger cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {}, which tells how to give ports back as they were found", path.display())]
+pub struct LedgerError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Ledger {
+    /// Opens the ledger that goes with this socket. One that is not there is empty; so is one that cannot be
+    /// understood, which is set aside: a bond that forwards is worth more than the way back.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read.
+    pub fn open(socket: &Path) -> Result<Self, LedgerError> {
+        let path = socket.with_extension("ports.json");
+        let bonds = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "not understood, and set aside");
+                drop(fs::rename(&path, path.with_extension("broken")));
+                Bonds::new()
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Bonds::new(),
+            Err(source) => return Err(LedgerError { what: "read", path, source }),
+        };
+        Ok(Self { path, bonds })
+    }
+
+    /// What is known of a port.
+    pub fn get(&self, bond: &str, index: u32) -> Option<&Found> {
+        self.bonds.get(bond)?.get(&index)
+    }
+
+    /// All ports of a bond.
+    pub fn ports(&self, bond: &str) -> Vec<(u32, Found)> {
+        self.bonds.get(bond).into_iter().flatten().map(|(index, found)| (*index, found.clone())).collect()
+    }
+
+    /// Enters a port, before anything about it is changed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; nothing is entered then.
+    pub fn enter(&mut self, bond: &str, index: u32, found: Found) -> Result<(), LedgerError> {
+        let mut bonds = self.bonds.clone();
+        bonds.entry(bond.to_owned()).or_default().insert(index, found);
+        self.write(bonds)
+    }
+
+    /// Strikes out a port that was given back.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; it stays in then.
+    pub fn strike(&mut self, bond: &str, index: u32) -> Result<(), LedgerError> {
+        let mut bonds = self.bonds.clone();
+        if let Some(ports) = bonds.get_mut(bond) {
+            ports.remove(&index);
+        }
+        bonds.retain(|_, ports| !ports.is_empty());
+        self.write(bonds)
+    }
+
+    fn write(&mut self, bonds: Bonds) -> Result<(), LedgerError> {
+        if bonds == self.bonds {
+            return Ok(());
+        }
+        let failed = |what| {
+            let path = self.path.clone();
+            move |source| LedgerError { what, path, source }
+        };
+        if bonds.is_empty() {
+            match fs::remove_file(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove")(error)),
+                Ok(()) | Err(_) => {}
+            }
+        } else {
+            replace(&self.path, &bonds).map_err(failed("write"))?;
+        }
+        self.bonds = bonds;
+        Ok(())
+    }
+}
+
+/// In one step, so that there is always a whole ledger.
+fn replace(path: &Path, bonds: &Bonds) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(&serde_json::to_vec_pretty(bonds)?)?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        Found {
+            name: "eth0".to_owned(),
+            mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            mtu: 1500,
+            up: true,
+            allmulti: false,
+            ipv6_disabled: Some(false),
+            gave_addresses: false,
+        }
+    }
+
+    #[test]
+    fn what_is_entered_is_there_for_the_next_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("io.hitless.sock");
+        let mut ledger = Ledger::open(&socket).unwrap();
+        ledger.enter("bond0", 7, found()).unwrap();
+        ledger.enter("bond1", 8, found()).unwrap();
+        let mut next = Ledger::open(&socket).unwrap();
+        assert_eq!(next.ports("bond0"), [(7, found())]);
+        next.strike("bond0", 7).unwrap();
+        next.strike("bond1", 8).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_broken_ledger_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("io.hitless.sock");
+        fs::write(dir.path().join("io.hitless.ports.json"), "{ half").unwrap();
+        assert_eq!(Ledger::open(&socket).unwrap().ports("bond0"), []);
+        assert!(dir.path().join("io.hitless.ports.broken").exists());
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_written_enters_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&dir.path().join("missing/io.hitless.sock")).unwrap();
+        assert!(ledger.enter("bond0", 7, found()).is_err());
+        assert_eq!(ledger.get("bond0", 7), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! The parts of the one binary: configuration, command line, API server, and the daemon.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod driver;
+pub mod ledger;
+pub mod server;

@@ -1,0 +1,202 @@
+//! The real server in front of a daemon that only pretends.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use hitless::server::{Reply, Request, Server};
+use hitless_api::{Bond, Cause, Driver, Duplex, Error, Failover, Kind, LinkState, Method, Notice, Port};
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// A running server.
+pub(crate) struct Fake {
+    directory: TempDir,
+    commands: UnboundedSender<Command>,
+    calls: Arc<Mutex<Vec<Method>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Command {
+    Publish(Notice),
+    /// Answered when all before it has been done.
+    Settle(std::sync::mpsc::Sender<()>),
+    Stop,
+}
+
+impl Fake {
+    pub(crate) fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        // For clients of other users.
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let socket = directory.path().join("hitless.sock");
+        let (commands, mut receiver) = unbounded_channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&calls);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (server, mut requests) = Server::bind(&socket).unwrap();
+                ready.send(()).unwrap();
+                loop {
+                    tokio::select! {
+                        Some(Request { method, reply }) = requests.recv() => {
+                            seen.lock().unwrap().push(method.clone());
+                            let _ = reply.send(answer(&method));
+                        }
+                        command = receiver.recv() => match command {
+                            Some(Command::Publish(notice)) => server.publish(notice),
+                            Some(Command::Settle(done)) => done.send(()).unwrap(),
+                            Some(Command::Stop) | None => break,
+                        }
+                    }
+                }
+            });
+        });
+        is_ready.recv().unwrap();
+        Self { directory, commands, calls, thread: Some(thread) }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("hitless.sock")
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn publish(&self, notice: Notice) {
+        assert!(self.commands.send(Command::Publish(notice)).is_ok());
+    }
+
+    /// Returns when all notices have been published.
+    pub(crate) fn settle(&self) {
+        let (done, is_done) = std::sync::mpsc::channel();
+        assert!(self.commands.send(Command::Settle(done)).is_ok());
+        is_done.recv().unwrap();
+    }
+
+    /// What reached the daemon, apart from `Status`.
+    pub(crate) fn changes(&self) -> Vec<Method> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|method| !method.is_read_only()).cloned().collect()
+    }
+
+    pub(crate) fn stop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn answer(method: &Method) -> Result<Reply, Error> {
+    let known = |bond: &str| {
+        let error = Error::NoSuchBond { bond: bond.to_owned() };
+        if bond == "bond0" { Ok(()) } else { Err(error) }
+    };
+    match method {
+        Method::Status {} | Method::Monitor {} => return Ok(Reply::Bonds(bonds())),
+        Method::Switch { bond, port } | Method::RemovePort { bond, port } => {
+            known(bond)?;
+            if !["eth0", "wlan0"].contains(&port.as_str()) {
+                return Err(Error::NoSuchPort { bond: bond.clone(), port: port.clone() });
+            }
+        }
+        Method::AddPort { bond, port } => {
+            known(bond)?;
+            if port == "busy0" {
+                let reason = "it is a port of the bridge br0; take it out first: ip link set busy0 nomaster";
+                return Err(Error::PortUnusable { port: port.clone(), reason: reason.to_owned() });
+            }
+        }
+        Method::Reload {} => {
+            let report = hitless::config::parse("[bond.bond0]\n", "/etc/hitless/hitless.toml").unwrap_err();
+            return Err(Error::ConfigInvalid { report: report.to_string() });
+        }
+        Method::Down { bond: Some(bond) } if bond == "stuck" => {
+            return Err(Error::Failed { reason: "cannot delete bond `stuck`: device busy".to_owned() });
+        }
+        Method::Down { bond } => bond.as_deref().map_or(Ok(()), known)?,
+    }
+    Ok(Reply::Done)
+}
+
+pub(crate) fn bonds() -> Vec<Bond> {
+    let text = |text: &str| Some(text.to_owned());
+    let wire = Port {
+        name: "eth0".to_owned(),
+        index: Some(2),
+        link: LinkState::Up,
+        active: true,
+        waiting: None,
+        link_failures: 1,
+        permanent_mac: text("02:00:00:00:00:01"),
+        speed_mbps: Some(1000),
+        duplex: Some(Duplex::Full),
+    };
+    let wireless = Port {
+        name: "wlan0".to_owned(),
+        index: Some(3),
+        link: LinkState::Back,
+        active: false,
+        waiting: text("updelay"),
+        link_failures: 0,
+        permanent_mac: text("02:00:00:00:00:02"),
+        speed_mbps: None,
+        duplex: None,
+    };
+    let missing = Port {
+        name: "enx\u{1b}[2J".to_owned(),
+        index: None,
+        link: LinkState::Down,
+        active: false,
+        waiting: text("the interface to appear"),
+        link_failures: 0,
+        permanent_mac: None,
+        speed_mbps: None,
+        duplex: None,
+    };
+    let failover = Failover { from: text("wlan0"), to: text("eth0"), cause: Cause::BetterPort, took_us: 612 };
+    let bond = Bond {
+        name: "bond0".to_owned(),
+        driver: Driver::Ebpf,
+        mode: "active-backup".to_owned(),
+        active: text("eth0"),
+        primary: text("eth0"),
+        carrier: true,
+        mac: text("02:00:00:00:00:01"),
+        ports: vec![wire, wireless, missing],
+        last_failover: Some(failover),
+    };
+    let empty = Bond {
+        name: "bond1".to_owned(),
+        driver: Driver::Kernel,
+        active: None,
+        primary: None,
+        carrier: false,
+        mac: None,
+        ports: Vec::new(),
+        last_failover: None,
+        ..bond.clone()
+    };
+    vec![bond, empty]
+}
+
+pub(crate) fn notice(n: u64) -> Notice {
+    Notice {
+        port: Some("eth0".to_owned()),
+        link: Some(LinkState::Down),
+        ..Notice::new("bond0", 1_795_253_150_123_456 + n, Kind::Link, "eth0: link down".to_owned())
+    }
+}

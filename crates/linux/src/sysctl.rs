@@ -1,0 +1,76 @@
+//! Settings of single interfaces under /proc/sys/net/ipv6/conf.
+//!
+//! Those of the network namespace of the calling thread. A kernel without IPv6 has none of them, which is no error.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use crate::error::{Cause, RequestError};
+use crate::link::{invalid_name, is_valid_name};
+
+/// A setting of IPv6 on one interface (Documentation/networking/ip-sysctl.rst).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6Setting {
+    /// Is IPv6 switched off? Switching it off removes all IPv6 addresses.
+    DisableIpv6,
+    /// Are router advertisements accepted: 0 no, 1 unless forwarding, 2 yes?
+    AcceptRa,
+    /// How the link-local address is made: 0 from the hardware address, 1 none, 2 and 3 stable secrets.
+    AddrGenMode,
+    /// How often an address is asked for before it is used; 0 switches duplicate address detection off.
+    DadTransmits,
+    /// Is duplicate address detection done: 0 no, 1 yes, 2 yes and IPv6 is switched off after a collision?
+    AcceptDad,
+}
+
+impl Ipv6Setting {
+    fn file(self) -> &'static str {
+        match self {
+            Self::DisableIpv6 => "disable_ipv6",
+            Self::AcceptRa => "accept_ra",
+            Self::AddrGenMode => "addr_gen_mode",
+            Self::DadTransmits => "dad_transmits",
+            Self::AcceptDad => "accept_dad",
+        }
+    }
+
+    fn path(self, interface: &str) -> Result<String, Cause> {
+        if !is_valid_name(interface) {
+            return Err(invalid_name(interface));
+        }
+        Ok(format!("/proc/sys/net/ipv6/conf/{interface}/{}", self.file()))
+    }
+
+    /// Its value; `None` where the kernel has no IPv6 or the interface is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(self, interface: &str) -> Result<Option<i32>, RequestError> {
+        let request = || format!("read the setting {} of", self.file());
+        let path = self.path(interface).map_err(|cause| cause.of(request(), interface))?;
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Cause::from(error).of(request(), interface)),
+        }
+    }
+
+    /// Set it. Returns the value that it had; `None` where the kernel has no IPv6 or the interface is gone, and
+    /// nothing was set.
+    ///
+    /// # Errors
+    /// When it cannot be written: not root, /proc/sys mounted read-only, or a value that the kernel does not take.
+    pub fn set(self, interface: &str, value: i32) -> Result<Option<i32>, RequestError> {
+        let Some(before) = self.get(interface)? else { return Ok(None) };
+        if before == value {
+            return Ok(Some(before));
+        }
+        let request = || format!("set {} = {value} on", self.file());
+        let path = self.path(interface).map_err(|cause| cause.of(request(), interface))?;
+        match fs::write(path, value.to_string()) {
+            Ok(()) => Ok(Some(before)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Cause::from(error).of(request(), interface)),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Moving all addresses and routes from one interface to another while connections go on.
+//!
+//! The order is what matters: first every address is added to the new interface, then every route, and only then
+//! the old ones are removed. The host has each address at every moment, so the kernel drops no route that names
+//! it as source and resets no connection. Every step is noted, and undone in reverse order when one fails.
+
+use crate::address::Address;
+use crate::error::{Cause, RequestError};
+use crate::netlink::Netlink;
+use crate::route::{Route, TABLE_LOCAL};
+
+/// What was moved from where to where, and the way back.
+#[derive(Clone, Debug)]
+pub struct Takeover {
+    from: u32,
+    to: u32,
+    done: Vec<Step>,
+}
+
+/// A step that was done.
+#[derive(Clone, Debug)]
+enum Step {
+    AddressAdded(u32, Address),
+    AddressRemoved(u32, Address),
+    RouteAdded(Route),
+    RouteRemoved(Route),
+}
+
+impl Netlink {
+    /// Move all addresses (but not link-local ones of IPv6, which belong to an interface) and all routes (but not those
+    /// that the kernel makes for addresses) from one interface to another. The other one has to be up, a carrier is not
+    /// needed. Addresses keep their lifetimes and are used without duplicate address detection.
+    ///
+    /// The interface that gives should not accept router advertisements meanwhile, or it gets new addresses.
+    ///
+    /// # Errors
+    /// When the kernel refuses a step. All steps before it have then been undone.
+    pub async fn take_over(&self, from: u32, to: u32) -> Result<Takeover, RequestError> {
+        self.check_taker(to).await?;
+        let mut takeover = Takeover { from, to, done: Vec::new() };
+        match takeover.run(self).await {
+            Ok(()) => Ok(takeover),
+            Err(error) => {
+                for failure in takeover.undo(self).await {
+                    tracing::warn!("after a takeover that failed: {failure}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn check_taker(&self, to: u32) -> Result<(), RequestError> {
+        match self.link(to).await? {
+            Some(link) if link.admin_up => Ok(()),
+            Some(link) => Err(Cause::Invalid("it is down; switch it on before".to_owned())
+                .of("move addresses and routes to", link.name)),
+            None => Err(Cause::errno(nix::errno::Errno::ENODEV)
+                .of("move addresses and routes to", format!("interface {to}"))),
+        }
+    }
+}
+
+impl Takeover {
+    /// The addresses that were moved.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.done.iter().filter_map(|step| match step {
+            Step::AddressAdded(_, address) => Some(address),
+            Step::AddressRemoved(..) | Step::RouteAdded(_) | Step::RouteRemoved(_) => None,
+        })
+    }
+
+    /// The routes that were moved, as they are now.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.done.iter().filter_map(|step| match step {
+            Step::RouteAdded(route) => Some(route),
+            Step::AddressAdded(..) | Step::AddressRemoved(..) | Step::RouteRemoved(_) => None,
+        })
+    }
+
+    /// Put everything back as it was. Goes on where a step fails (because what was moved has been removed meanwhile, for
+    /// instance) and returns those failures.
+    pub async fn undo(self, netlink: &Netlink) -> Vec<RequestError> {
+        let mut failures = Vec::new();
+        for step in self.done.into_iter().rev() {
+            let result = match &step {
+                Step::AddressAdded(index, address) => netlink.remove_address(*index, address).await,
+                Step::AddressRemoved(index, address) => netlink.add_address(*index, address).await,
+                Step::RouteAdded(route) => netlink.remove_route(route).await,
+                Step::RouteRemoved(route) => netlink.append_route(route).await,
+            };
+            let undone = matches!(&step, Step::AddressRemoved(..) | Step::RouteRemoved(_));
+            match result {
+                // It is already as it is to be.
+                Err(error) if undone && error.is_exists() || !undone && error.is_gone() => {}
+                Err(error) => failures.push(error),
+                Ok(()) => {}
+            }
+        }
+        failures
+    }
+
+    async fn run(&mut self, netlink: &Netlink) -> Result<(), RequestError> {
+        let addresses = self.wanted_addresses(netlink).await?;
+        let routes = self.wanted_routes(netlink).await?;
+        self.add_addresses(netlink, &addresses).await?;
+        let moved = self.add_routes(netlink, routes).await?;
+        self.remove_routes(netlink, moved).await?;
+        self.remove_addresses(netlink, addresses).await
+    }
+
+    async fn wanted_addresses(&self, netlink: &Netlink) -> Result<Vec<Address>, RequestError> {
+        let mut addresses = netlink.addresses(self.from).await?;
+        addresses.retain(|address| address.address.is_ipv4() || !address.is_link_local());
+        for address in &mut addresses {
+            // The default label is the interface's name.
+            address.label = None;
+        }
+        Ok(addresses)
+    }
+
+    async fn wanted_routes(&self, netlink: &Netlink) -> Result<Vec<Route>, RequestError> {
+        let routes = netlink.routes(self.from).await?;
+        let routes =
+            routes.iter().filter(|route| route.table() != TABLE_LOCAL && !route.is_of_the_link_itself());
+        let mut routes: Vec<Route> = routes.flat_map(|route| route.parts(self.from)).collect();
+        // The way to a gateway before the routes through it.
+        routes.sort_by_key(|route| !route.gateways(self.from).is_empty());
+        Ok(routes)
+    }
+
+    async fn add_addresses(&mut self, netlink: &Netlink, addresses: &[Address]) -> Result<(), RequestError> {
+        for address in addresses {
+            match netlink.add_address(self.to, &address.clone().without_detection()).await {
+                Ok(()) => self.done.push(Step::AddressAdded(self.to, address.clone())),
+                Err(error) if error.is_exists() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the routes, as they were, that are to be removed now.
+    async fn add_routes(
+        &mut self,
+        netlink: &Netlink,
+        routes: Vec<Route>,
+    ) -> Result<Vec<Route>, RequestError> {
+        // Those that the kernel made for the addresses are there by now, and go with the addresses on the other side.
+        let present = netlink.routes(self.to).await?;
+        let mut copied = Vec::new();
+        for route in routes {
+            let moved = route.moved(self.from, self.to);
+            if present.iter().any(|present| present.is_same_way(&moved, self.to)) {
+                continue;
+            }
+            match netlink.append_route(&moved).await {
+                Ok(()) => {
+                    self.done.push(Step::RouteAdded(moved));
+                    copied.push(route);
+                }
+                Err(error) if error.is_exists() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(copied)
+    }
+
+    async fn remove_routes(&mut self, netlink: &Netlink, routes: Vec<Route>) -> Result<(), RequestError> {
+        // Those through gateways first: the reverse is the order in which they can be put back.
+        for route in routes.into_iter().rev() {
+            match netlink.remove_route(&route).await {
+                Ok(()) => self.done.push(Step::RouteRemoved(route)),
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_addresses(
+        &mut self,
+        netlink: &Netlink,
+        addresses: Vec<Address>,
+    ) -> Result<(), RequestError> {
+        // Secondary addresses before the primary that would take them along.
+        for address in addresses.into_iter().rev() {
+            match netlink.remove_address(self.from, &address).await {
+                Ok(()) => self.done.push(Step::AddressRemoved(self.from, address.without_detection())),
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
