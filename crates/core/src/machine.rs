@@ -132,9 +132,10 @@ impl Machine {
     pub fn handle(&mut self, now: Instant, event: Event) {
         let mut trigger = Trigger::Ordinary;
         match event {
-            Event::PortAppeared { port, info } => self.port_appeared(port, info),
+            Event::PortAppeared { port, info } | Event::PortChanged { port, info } => {
+                self.port_told(port, info)
+            }
             Event::PortVanished { port } => self.port_vanished(port),
-            Event::PortChanged { port, info } => self.port_changed(port, info),
             Event::Carrier { port, up } => self.carrier_sensed(now, port, up),
             Event::Frame { port, frame } => self.frame_heard(now, port, &frame),
             Event::Done { action, result } => self.action_done(now, action, result),
@@ -166,25 +167,18 @@ impl Machine {
 
     // ---- events -------------------------------------------------------------------------------------------------
 
-    fn port_appeared(&mut self, id: PortId, info: PortInfo) {
-        if self.config.preference(&info.name).is_none() {
-            return;
-        }
-        if self.ports.contains_key(&id) {
-            return self.port_changed(id, info);
-        }
-        let mut port = Port::new(info);
-        port.attached.want(true);
-        self.ports.insert(id, port);
-    }
-
-    fn port_changed(&mut self, id: PortId, info: PortInfo) {
+    /// An interface that appeared, or changed, is a port if its name says so: it may be renamed to one and from one.
+    fn port_told(&mut self, id: PortId, info: PortInfo) {
+        let wanted = self.config.preference(&info.name).is_some();
         if let Some(port) = self.ports.get_mut(&id) {
             // While it is attached, its interface may have another address than its own.
             let permanent_mac = port.info.permanent_mac;
             port.info = PortInfo { permanent_mac, ..info };
-            // A port that was renamed may not be one any more.
-            port.attached.want(self.config.preference(&port.info.name).is_some());
+            port.attached.want(wanted);
+        } else if wanted {
+            let mut port = Port::new(info);
+            port.attached.want(true);
+            self.ports.insert(id, port);
         }
     }
 
@@ -218,8 +212,8 @@ impl Machine {
         let Some(port) = self.ports.get_mut(&id) else { return };
         port.path.hear(now, evidence, target, role, &self.config.probes);
         if let Heard::Answer { from, to } = heard {
-            let own = port.address();
-            if port.proof.asking().is_some_and(|asking| asking.is_answered(from, to, own)) {
+            let ours = [port.address(), port.nobody()];
+            if port.proof.asking().is_some_and(|asking| asking.is_answered(from, to, ours)) {
                 port.proof = Proof::Given;
             }
         }
@@ -272,7 +266,8 @@ impl Machine {
         if observation.bond_mac.is_some_and(MacAddr::is_station) && !observation.attached.is_empty() {
             self.bond_mac.want(observation.bond_mac);
         }
-        let Some(active) = observation.table.active() else { return };
+        // A machine that has come so far by itself has nothing to take over.
+        let Some(active) = observation.table.active().filter(|_| self.active.is_none()) else { return };
         if let Some(port) = self.ports.get_mut(&active).filter(|port| port.is_attached()) {
             port.carrier |= !port.sensed;
             port.path.begin(now);
@@ -309,6 +304,7 @@ impl Machine {
         self.elect(now, trigger);
         self.set_goals();
         self.finish_failover(now);
+        self.notify_peers(now);
         self.announce_waiting();
     }
 
@@ -439,7 +435,8 @@ impl Machine {
         let name = departed.or_else(|| self.name(self.active));
         let from = self.active;
         // One that the driver has not carried out yet goes on with another end: it began where traffic still is.
-        let begun = self.failover.take().unwrap_or(PendingFailover { from, name, to: None, cause, since: now });
+        let begun =
+            self.failover.take().unwrap_or(PendingFailover { from, name, to: None, cause, since: now });
         self.failover = Some(PendingFailover { to, ..begun });
         self.active = to;
         self.notification = None;
@@ -493,7 +490,8 @@ impl Machine {
         for (id, port) in &mut self.ports {
             let role = if self.active == Some(*id) { Role::Active } else { Role::Standby };
             let listening = probing && role.evidence(&self.config.probes) > Evidence::Any;
-            port.listening.want(port.is_attached() && (listening || port.proof.asking().is_some()));
+            let ours = port.is_attached() && !port.is_leaving();
+            port.listening.want(ours && (listening || port.proof.asking().is_some()));
         }
     }
 

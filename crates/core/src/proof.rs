@@ -44,12 +44,14 @@ pub(crate) struct Asking {
     pub(crate) targets: Vec<IpAddr>,
     /// Is someone to ask being looked for?
     pub(crate) looking: bool,
+    /// Has someone been looked for?
+    pub(crate) looked: bool,
     tries: u32,
 }
 
 impl Proof {
     pub(crate) fn begin(now: Instant, targets: Vec<IpAddr>) -> Self {
-        Self::Asking(Asking { since: now, next: now, targets, looking: false, tries: 0 })
+        Self::Asking(Asking { since: now, next: now, targets, looking: false, looked: false, tries: 0 })
     }
 
     pub(crate) fn is_given(&self) -> bool {
@@ -78,9 +80,14 @@ impl Asking {
             && (self.targets.is_empty() || (self.tries > 0 && self.tries.is_multiple_of(LOOK_AGAIN)))
     }
 
+    /// Is it known whom it has to wait for, or that there is nobody?
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.looked || !self.targets.is_empty()
+    }
+
     /// A round of questions goes out now. Returns the address that the answers are to be sent to.
-    pub(crate) fn ask(&mut self, now: Instant, own: MacAddr) -> MacAddr {
-        let answer_to = if self.tries.is_multiple_of(2) { own } else { nobody(own) };
+    pub(crate) fn ask(&mut self, now: Instant, own: MacAddr, nobody: MacAddr) -> MacAddr {
+        let answer_to = if self.tries.is_multiple_of(2) { own } else { nobody };
         let wait = WAITS.get(self.tries as usize).or(WAITS.last()).copied().unwrap_or_default();
         self.next = now + wait;
         self.tries = self.tries.saturating_add(1);
@@ -88,12 +95,12 @@ impl Asking {
     }
 
     /// Is this an answer to one of our questions?
-    pub(crate) fn is_answered(&self, from: IpAddr, to: MacAddr, own: MacAddr) -> bool {
-        self.targets.contains(&from) && (to == own || to == nobody(own) || to.is_group())
+    pub(crate) fn is_answered(&self, from: IpAddr, to: MacAddr, [own, nobody]: [MacAddr; 2]) -> bool {
+        self.targets.contains(&from) && (to == own || to == nobody || to.is_group())
     }
 }
 
-/// A locally administered address that belongs to nobody, made of our own.
+/// A locally administered address that belongs to nobody, made of one that belongs to one of our ports.
 pub(crate) fn nobody(own: MacAddr) -> MacAddr {
     let MacAddr([first, rest @ .., last]) = own;
     let first = (first ^ 0x0c | 0x02) & !0x01;
@@ -124,7 +131,7 @@ mod tests {
         let asking = proof.asking_mut().expect("asking");
         let mut waits = Vec::new();
         for n in 0..7 {
-            assert_eq!(asking.ask(now, OWN), if n % 2 == 0 { OWN } else { nobody(OWN) });
+            assert_eq!(asking.ask(now, OWN, nobody(OWN)), if n % 2 == 0 { OWN } else { nobody(OWN) });
             waits.push((asking.next - now).as_millis());
             now = asking.next;
         }
@@ -136,10 +143,11 @@ mod tests {
         let target: IpAddr = [192, 0, 2, 1].into();
         let proof = Proof::begin(Instant::EPOCH, vec![target]);
         let asking = proof.asking().expect("asking");
-        assert!(asking.is_answered(target, OWN, OWN));
-        assert!(asking.is_answered(target, nobody(OWN), OWN));
-        assert!(asking.is_answered(target, MacAddr::BROADCAST, OWN));
-        assert!(!asking.is_answered(target, MacAddr([2, 0, 0, 0, 0, 9]), OWN));
-        assert!(!asking.is_answered([192, 0, 2, 9].into(), OWN, OWN));
+        let ours = [OWN, nobody(OWN)];
+        assert!(asking.is_answered(target, OWN, ours));
+        assert!(asking.is_answered(target, nobody(OWN), ours));
+        assert!(asking.is_answered(target, MacAddr::BROADCAST, ours));
+        assert!(!asking.is_answered(target, MacAddr([2, 0, 0, 0, 0, 9]), ours));
+        assert!(!asking.is_answered([192, 0, 2, 9].into(), OWN, ours));
     }
 }

@@ -58,7 +58,8 @@ pub struct TablePort {
 pub enum Receive {
     /// Nothing.
     Nothing,
-    /// Unicast frames only: a standby port, on which nothing in flight may be lost but nothing may arrive twice.
+    /// Frames for the bond's own address (or the port's, readdressed to the bond) only: a standby port, on which nothing
+    /// in flight may be lost but nothing may arrive twice, and nothing that a switch floods may come back.
     Unicast,
     /// Every frame.
     All,

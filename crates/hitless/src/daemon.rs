@@ -6,6 +6,7 @@
 
 mod bond;
 mod ip;
+mod pace;
 mod peers;
 mod preflight;
 mod requests;
@@ -30,6 +31,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::bond::{BondTask, Completed, Work};
+use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
 use self::sockets::Heard;
@@ -105,6 +107,7 @@ struct Daemon {
     next_bond: u32,
     work: FuturesUnordered<Work>,
     replies: Vec<PendingReply>,
+    pace: Pace,
     service: Service,
     epoch: std::time::Instant,
 }
@@ -141,6 +144,7 @@ impl Daemon {
             next_bond: 0,
             work: FuturesUnordered::new(),
             replies: Vec::new(),
+            pace: Pace::default(),
             service: Service::from_environment(),
             epoch: std::time::Instant::now(),
         };
@@ -189,27 +193,25 @@ impl Daemon {
     }
 
     async fn equip(&mut self, config: Bond, driver: Driver) -> Result<BondId, DriverError> {
-        ip::apply(&self.tools.netlink, driver.index(), &config.ip, &config.ip).await?;
         let id = BondId(self.next_bond);
         self.next_bond += 1;
         let mut bond = BondTask::new(id, config, driver, self.tools.clone(), self.heard_sender.clone());
-        let links = self.eligible(self.tools.netlink.links().await?, Some(&bond));
+        let links = self.eligible(self.tools.netlink.links().await?, &bond);
         bond.present(self.now(), &mut self.ethtool, &links);
         let observation = bond.driver.observe().await?;
+        bond.address_soon(self.now());
         let work = bond.observed(self.now(), observation);
         self.work.extend(work);
         self.bonds.insert(id, bond);
         Ok(id)
     }
 
-    /// The interfaces that could be ports: not our own bonds, and none that another bond has claimed before.
-    fn eligible(&self, links: Vec<Link>, of: Option<&BondTask>) -> Vec<Link> {
-        let free = |link: &Link| {
-            let ours = self.bonds.values().chain(of).any(|bond| bond.is_own(link));
-            let claimed = self.bonds.values().find(|bond| bond.concerns(link));
-            !ours && !link.loopback && claimed.is_none_or(|bond| of.is_some_and(|of| of.id() == bond.id()))
-        };
-        links.into_iter().filter(free).collect()
+    /// The interfaces that could be ports of this bond, which is not among the others: not those that are bonds
+    /// themselves, and none that another bond has claimed.
+    fn eligible(&self, links: Vec<Link>, bond: &BondTask) -> Vec<Link> {
+        let own = |link: &Link| self.bonds.values().chain([bond]).any(|bond| bond.is_own(link));
+        let claimed = |link: &Link| self.bonds.values().any(|bond| bond.concerns(link));
+        links.into_iter().filter(|link| !link.loopback && !own(link) && !claimed(link)).collect()
     }
 
     // ---- the loop ------------------------------------------------------------------------------------------------
@@ -224,10 +226,7 @@ impl Daemon {
             let now = self.now();
             match woken {
                 Woken::Link(event) => self.link_event(now, event).await?,
-                Woken::Completed(Completed { bond, what }) => {
-                    let follow_up = self.bonds.get_mut(&bond).and_then(|bond| bond.complete(now, what));
-                    self.work.extend(follow_up);
-                }
+                Woken::Completed(completed) => self.complete(now, completed),
                 Woken::Heard(Heard { bond, port, frame }) => {
                     if let Some(bond) = self.bonds.get_mut(&bond) {
                         bond.heard(now, port, frame);
@@ -266,7 +265,8 @@ impl Daemon {
         interrupt: &mut Signal,
         hangup: &mut Signal,
     ) -> Result<Woken, RunError> {
-        let deadline = self.bonds.values().filter_map(BondTask::deadline).chain(self.service.deadline()).min();
+        let deadline =
+            self.bonds.values().filter_map(BondTask::deadline).chain(self.service.deadline()).min();
         let deadline = deadline.map_or(FAR, |at| at.since(Instant::EPOCH));
         let sleep = tokio::time::sleep_until((self.epoch + deadline.min(self.epoch.elapsed() + FAR)).into());
         Ok(tokio::select! {
@@ -282,23 +282,22 @@ impl Daemon {
         })
     }
 
+    fn complete(&mut self, now: Instant, Completed { bond, what }: Completed) {
+        let follow_up = self.bonds.get_mut(&bond).and_then(|bond| bond.complete(now, what));
+        self.work.extend(follow_up);
+    }
+
     fn timeout(&mut self, now: Instant) {
         self.service.tick(now);
         for bond in self.bonds.values_mut() {
-            bond.poll_carriers(now, &mut self.ethtool);
-            bond.machine.handle_timeout(now);
+            bond.poll_carriers(now, self.pace, &mut self.ethtool);
+            bond.timeout(now);
         }
     }
 
     async fn link_event(&mut self, now: Instant, event: LinkEvent) -> Result<(), RunError> {
         match event {
-            LinkEvent::New(link) => {
-                if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(&link)) {
-                    bond.bond_changed(now, &link);
-                } else if let Some(link) = self.eligible(vec![*link], None).pop() {
-                    self.present_link(now, link);
-                }
-            }
+            LinkEvent::New(link) => self.link_changed(now, *link),
             LinkEvent::Gone { index, .. } => {
                 for bond in self.bonds.values_mut() {
                     bond.link_gone(now, index);
@@ -310,8 +309,11 @@ impl Daemon {
         Ok(())
     }
 
-    fn present_link(&mut self, now: Instant, link: Link) {
-        if let Some(bond) = self.bonds.values_mut().find(|bond| bond.concerns(&link)) {
+    fn link_changed(&mut self, now: Instant, link: Link) {
+        self.pace.link_event(now);
+        if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(&link)) {
+            bond.bond_changed(now, &link);
+        } else if let Some(bond) = self.bonds.values_mut().find(|bond| bond.concerns(&link)) {
             bond.link_changed(now, &mut self.ethtool, link);
         }
     }
@@ -323,7 +325,7 @@ impl Daemon {
         let ids: Vec<_> = self.bonds.keys().copied().collect();
         for id in ids {
             let Some(mut bond) = self.bonds.remove(&id) else { continue };
-            let links = self.eligible(links.clone(), Some(&bond));
+            let links = self.eligible(links.clone(), &bond);
             bond.present(now, &mut self.ethtool, &links);
             self.bonds.insert(id, bond);
         }
@@ -340,11 +342,16 @@ fn check_privileges(config: &Config) -> Result<(), MissingPrivilege> {
 }
 
 fn publish(server: &Server, bond: &str, notice: &Notice) {
-    let quiet = matches!(notice, Notice::Failover(_) | Notice::Drift { .. } | Notice::Retry { .. });
-    if quiet {
-        tracing::warn!("{bond}: {notice}");
-    } else {
-        tracing::info!("{bond}: {notice}");
+    match notice {
+        Notice::Drift { .. } | Notice::Retry { .. } | Notice::Carrier { up: false } => {
+            tracing::warn!("{bond}: {notice}");
+        }
+        Notice::Failover(_)
+        | Notice::Link { .. }
+        | Notice::Waiting { .. }
+        | Notice::Attached { .. }
+        | Notice::Detached { .. }
+        | Notice::Carrier { up: true } => tracing::info!("{bond}: {notice}"),
     }
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time_us = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);

@@ -71,7 +71,9 @@ pub enum DriverError {
     #[error("the interface with index {0} is gone")]
     Gone(u32),
     /// This kernel has no bonding driver.
-    #[error("this kernel has no bonding driver ({0}): use driver = \"ebpf\", or load the module (modprobe bonding)")]
+    #[error(
+        "this kernel has no bonding driver ({0}): use driver = \"ebpf\", or load the module (modprobe bonding)"
+    )]
     NoBonding(String),
     /// The kernel refused a request.
     #[error(transparent)]
@@ -161,7 +163,9 @@ impl Driver {
     /// Is it the one that this choice means?
     pub fn is(&self, choice: DriverChoice) -> bool {
         match (self, choice) {
-            (Self::Kernel(_), DriverChoice::Kernel) | (Self::Ebpf(_), DriverChoice::Ebpf) | (_, DriverChoice::Auto) => true,
+            (Self::Kernel(_), DriverChoice::Kernel)
+            | (Self::Ebpf(_), DriverChoice::Ebpf)
+            | (_, DriverChoice::Auto) => true,
             (Self::Kernel(_), DriverChoice::Ebpf) | (Self::Ebpf(_), DriverChoice::Kernel) => false,
         }
     }
@@ -211,7 +215,7 @@ impl Driver {
     pub async fn configure(&self, bond: &Bond) -> Result<(), DriverError> {
         match self {
             Self::Kernel(driver) => driver.configure(bond).await,
-            Self::Ebpf(_) => Ok(()),
+            Self::Ebpf(driver) => driver.configure(bond).await,
         }
     }
 
@@ -261,4 +265,3 @@ fn misplaced(action: &Action) -> DriverError {
     debug_assert!(false, "{action:?} is not for the driver");
     DriverError::NotAPort { port: format!("{action:?}"), reason: "this action is not for the driver" }
 }
-

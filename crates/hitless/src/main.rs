@@ -1,6 +1,7 @@
 //! The binary: the command line, with the daemon plugged in.
 
 use std::error::Error;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use hitless::cli::{self, RunOptions};
@@ -13,6 +14,11 @@ fn main() -> ExitCode {
 
 fn run(options: RunOptions) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_env("HITLESS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     Ok(daemon::run(options)?)
 }

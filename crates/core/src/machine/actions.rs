@@ -5,7 +5,6 @@
 use super::{Machine, PendingFailover};
 use crate::event::{Action, ActionId, Cause, Failover, Failure, Notice, Outcome, PortId};
 use crate::path::Role;
-use crate::proof;
 use crate::table::ForwardingTable;
 use crate::time::Instant;
 
@@ -90,21 +89,23 @@ impl Machine {
             None => true,
         };
         let port = self.ports.get_mut(&at)?;
-        match port.attached.due(now) {
+        // What is under way on the port ends first, whichever of the two would be faster.
+        let busy = port.mac.is_busy() || port.listening.is_busy();
+        match port.attached.due(now).filter(|_| !busy) {
             Some(true) if addressed => {
                 port.attached.begin(id);
                 port.mac.begin(id);
                 let mac = (!self.offload.macs).then_some(*port.mac.wanted());
                 return Some(Action::Attach { port: at, mac });
             }
-            // Nothing may send by a port that is being given back.
-            Some(false) if !in_table => {
+            // Nothing may send by a port that is being given back, and nobody listens there any more.
+            Some(false) if !in_table && port.listening.present() != Some(&true) => {
                 port.attached.begin(id);
                 return Some(Action::Detach { port: at });
             }
             Some(_) | None => {}
         }
-        if !port.is_attached() {
+        if !port.is_attached() || port.attached.is_busy() {
             return None;
         }
         if !self.offload.macs
@@ -115,7 +116,7 @@ impl Machine {
         }
         let on = *port.listening.due(now)?;
         port.listening.begin(id);
-        Some(Action::Listen { port: at, on, also: proof::nobody(port.address()) })
+        Some(Action::Listen { port: at, on, also: port.nobody() })
     }
 
     fn start_one_shot(&mut self, id: ActionId) -> Option<Action> {
@@ -242,7 +243,11 @@ impl Machine {
                     port.mac.succeed();
                     self.notices.push_back(Notice::Attached { port: name });
                 }
-                Some(false) | None => self.detached(at, name),
+                Some(false) | None => {
+                    // What is not a port is not listened on either.
+                    port.listening.observe(false);
+                    self.detached(at, name);
+                }
             },
             Err(failure) => {
                 port.attached.fail(now);
@@ -275,6 +280,7 @@ impl Machine {
             (OneShot::FindTargets { .. }, result, Some(port)) => {
                 let Some(asking) = port.proof.asking_mut() else { return };
                 asking.looking = false;
+                asking.looked = true;
                 match result {
                     Ok(Outcome::Targets(targets)) if !targets.is_empty() => asking.targets = targets,
                     Ok(_) => {}

@@ -7,7 +7,7 @@ use crate::goal::{Backoff, Goal};
 use crate::link::Link;
 use crate::mac::MacAddr;
 use crate::path::{Path, Verdict};
-use crate::proof::Proof;
+use crate::proof::{self, Proof};
 use crate::time::Instant;
 
 use crate::event::LinkState;
@@ -72,6 +72,12 @@ impl Port {
         *self.mac.present().unwrap_or(self.mac.wanted())
     }
 
+    /// Where answers that switches are to flood are sent to. The same as long as the port is listened on, whatever
+    /// address the port has meanwhile.
+    pub(super) fn nobody(&self) -> MacAddr {
+        proof::nobody(self.info.permanent_mac)
+    }
+
     /// Could frames leave by it, whatever probes say?
     pub(super) fn has_path(&self) -> bool {
         self.is_attached() && !self.is_leaving() && self.carrier
@@ -110,7 +116,8 @@ impl Port {
             (LinkState::Down, Verdict::Quiet | Verdict::Dead(_)) => Some(Waiting::Probes),
             (LinkState::Back, _) => Some(Waiting::Updelay),
             (LinkState::Down | LinkState::Fail | LinkState::Up, _) => {
-                self.proof.asking().map(|asking| Waiting::Proof(asking.targets.clone()))
+                let asking = self.proof.asking().filter(|asking| asking.is_waiting());
+                asking.map(|asking| Waiting::Proof(asking.targets.clone()))
             }
         }
     }

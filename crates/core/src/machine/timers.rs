@@ -79,7 +79,6 @@ impl Machine {
         }
         self.probe(now);
         self.pursue_proofs(now);
-        self.notify_peers(now);
     }
 
     // ---- probes --------------------------------------------------------------------------------------------------
@@ -128,7 +127,7 @@ impl Machine {
                 port.proof = Proof::Given;
             }
             let listening = port.listening.present() == Some(&true);
-            let own = port.address();
+            let (own, nobody) = (port.address(), port.nobody());
             let Some(asking) = port.proof.asking_mut().filter(|asking| listening && asking.next <= now)
             else {
                 continue;
@@ -137,7 +136,7 @@ impl Machine {
                 self.one_shots.push_back(OneShot::FindTargets { port: *id });
                 asking.looking = true;
             }
-            let answer_to = asking.ask(now, own);
+            let answer_to = asking.ask(now, own, nobody);
             let questions = asking.targets.iter().map(|target| wire::probe(own, answer_to, *target));
             self.one_shots.extend(questions.map(|frame| OneShot::Send { port: *id, frame }));
         }
@@ -169,7 +168,7 @@ impl Machine {
         self.notification.filter(|_| settled).map(|notification| notification.at)
     }
 
-    fn notify_peers(&mut self, now: Instant) {
+    pub(super) fn notify_peers(&mut self, now: Instant) {
         let (Some(active), Some(notification)) = (self.active, self.notification) else { return };
         if self.notification_at().is_none_or(|at| now < at) {
             return;

@@ -149,6 +149,9 @@ fn a_renamed_port_is_judged_by_its_new_name() {
     w.run(ms(1));
     w.assert_active("lan2");
     assert!(!w.nics[&lan1].attached);
+    w.change(lan1, |info| info.name = "eth0".to_owned());
+    w.run(ms(1));
+    w.assert_active("eth0");
 }
 
 #[test]

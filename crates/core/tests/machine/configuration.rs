@@ -1,6 +1,8 @@
 //! Options that change live, and the snapshot.
 
-use hitless_core::config::{Evidence, Failback, FailOverMac, PortOptions, PortPattern, PrimaryReselect, Validate};
+use hitless_core::config::{
+    Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Validate,
+};
 use hitless_core::event::{Action, Cause, LinkState, Waiting};
 use hitless_core::machine::Wakeup;
 

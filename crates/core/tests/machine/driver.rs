@@ -90,8 +90,7 @@ fn the_only_port_is_tried_for_ever() {
 
 #[test]
 fn peers_are_told_as_often_as_asked_and_after_the_change_is_in_force() {
-    let config =
-        BondConfig { num_peer_notif: 3, peer_notif_delay: ms(100), ..plain(&["eth0", "wlan0"]) };
+    let config = BondConfig { num_peer_notif: 3, peer_notif_delay: ms(100), ..plain(&["eth0", "wlan0"]) };
     let mut w = World::new(config);
     let [eth0, wlan0] = ["eth0", "wlan0"].map(|name| w.plug(name));
     w.run(ms(1000));
@@ -183,8 +182,7 @@ fn left_behind(config: BondConfig) -> (World, PortId, PortId) {
 fn take_over(w: &mut World) {
     let appeared = w.nics.iter().map(|(id, nic)| Event::PortAppeared { port: *id, info: nic.info.clone() });
     let carrier = w.nics.iter().map(|(id, nic)| Event::Carrier { port: *id, up: nic.carrier });
-    let events: Vec<Event> =
-        appeared.chain([Event::Observed(w.observation())]).chain(carrier).collect();
+    let events: Vec<Event> = appeared.chain([Event::Observed(w.observation())]).chain(carrier).collect();
     w.tell_all(events);
     w.observe();
     w.run(ms(60_000));

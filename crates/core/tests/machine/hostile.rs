@@ -121,7 +121,7 @@ fn an_interval_of_nothing_and_a_patience_of_nothing_are_no_busy_loop() {
         let mut w = World::new(config);
         w.network.hosts = vec![[192, 0, 2, 1].into()];
         for name in ["eth0", "wlan0"] {
-            w.plug(name);
+            w.appear(name, true);
         }
         w.run(Duration::from_nanos(2000));
     }

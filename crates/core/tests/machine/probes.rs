@@ -230,8 +230,7 @@ fn a_probe_that_cannot_be_sent_is_a_lost_one() {
     let eth0 = w.plug("eth0");
     w.plug("wlan0");
     w.run(ms(1000));
-    w.sabotage =
-        Box::new(move |_, action| matches!(action, Action::Send { port, .. } if *port == eth0));
+    w.sabotage = Box::new(move |_, action| matches!(action, Action::Send { port, .. } if *port == eth0));
     w.run(ms(400));
     w.assert_active("wlan0");
 }

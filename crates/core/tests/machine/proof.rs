@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hitless_core::config::{BondConfig, Failback, FailOverMac};
+use hitless_core::config::{BondConfig, FailOverMac, Failback};
 use hitless_core::event::{Action, Cause, Event, PortId, Waiting};
 use hitless_core::wire;
 
@@ -205,6 +205,18 @@ fn a_busy_bond_is_proven_by_answers_to_nobody() {
     w.assert_active("wlan0"); // the plain question was answered on wlan0
     w.run(ms(10));
     w.assert_active("eth0"); // the other kind was flooded
+}
+
+#[test]
+fn a_port_that_gets_another_address_meanwhile_is_proven_all_the_same() {
+    let (mut w, eth0, _) = away(|config| config.fail_over_mac = FailOverMac::Active);
+    w.set_path(eth0, Reach::Dead);
+    w.set_carrier(eth0, true);
+    w.run(ms(1000));
+    w.reconfigure(|config| config.fail_over_mac = FailOverMac::None);
+    w.set_path(eth0, Reach::Alive);
+    w.run(ms(2000));
+    w.assert_active("eth0");
 }
 
 #[test]

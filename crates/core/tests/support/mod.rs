@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hitless_core::config::{BondConfig, Failback, PortPattern};
 use hitless_core::event::{
-    Action, ActionId, Cause, Duplex, Event, Failover, Failure, LinkState, Notice, Observation, Offload, Outcome,
-    PortId, PortInfo, PortSnapshot, Waiting,
+    Action, ActionId, Cause, Duplex, Event, Failover, Failure, LinkState, Notice, Observation, Offload,
+    Outcome, PortId, PortInfo, PortSnapshot, Waiting,
 };
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
@@ -104,6 +104,7 @@ pub(crate) struct World {
     second: u64,
     actions_in_second: usize,
     events_in_second: usize,
+    traced: bool,
 }
 
 impl World {
@@ -133,6 +134,7 @@ impl World {
             second: 0,
             actions_in_second: 0,
             events_in_second: 0,
+            traced: std::env::var_os("HITLESS_TRACE").is_some(),
         }
     }
 
@@ -197,7 +199,9 @@ impl World {
         if let Some(nic) = self.nics.get_mut(&id) {
             change(&mut nic.info);
             let info = nic.info.clone();
+            let up = nic.carrier;
             self.tell(Event::PortChanged { port: id, info });
+            self.tell(Event::Carrier { port: id, up });
         }
     }
 
@@ -311,6 +315,7 @@ impl World {
             if let Event::Observed(observation) = &event {
                 self.told_attached = observation.attached.iter().map(|(id, _)| *id).collect();
             }
+            self.trace(&event);
             self.machine.handle(self.now, event);
         }
         self.drain();
@@ -353,9 +358,17 @@ impl World {
         }
     }
 
+    /// With `HITLESS_TRACE` set, everything that happens is printed.
+    fn trace(&self, what: &dyn std::fmt::Debug) {
+        if self.traced {
+            eprintln!("{:>12.3} {what:?}", self.now.since(Instant::EPOCH).as_secs_f64());
+        }
+    }
+
     /// Takes over actions and notices, and checks what must hold at all times.
     fn drain(&mut self) {
         while let Some((id, action)) = self.machine.poll_action(self.now) {
+            self.trace(&action);
             self.check_action(&action);
             self.actions.push(action.clone());
             self.actions_in_second += 1;
@@ -363,6 +376,7 @@ impl World {
             self.schedule(at, Pending::Execute(id, action));
         }
         while let Some(notice) = self.machine.poll_notice() {
+            self.trace(&notice);
             self.notices.push(notice);
         }
         self.check();
@@ -488,7 +502,8 @@ impl World {
         for (id, frame) in heard {
             let destination = MacAddr(frame[..6].try_into().expect("six octets"));
             let Some(nic) = self.nics.get(&id) else { continue };
-            let for_us = destination == nic.mac || destination.is_group() || nic.listening == Some(destination);
+            let for_us =
+                destination == nic.mac || destination.is_group() || nic.listening == Some(destination);
             if nic.listening.is_some() && for_us {
                 self.schedule(at, Pending::Hear(Event::Frame { port: id, frame }));
             }

@@ -29,9 +29,9 @@ impl Random {
         self.below(100) < percent
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         let n = usize::try_from(self.below(items.len() as u64)).expect("an index");
-        &items[n]
+        items[n]
     }
 
     /// Up to so many milliseconds.

@@ -6,22 +6,29 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use hitless_core::event::{Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, Snapshot};
+use hitless_core::event::{
+    Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, Snapshot,
+};
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::time::Instant;
 use hitless_linux::carrier::Ethtool;
+use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use tokio::sync::mpsc;
 
+use super::pace::Pace;
 use super::sockets::{Heard, Sockets};
-use super::{BondId, peers};
-use crate::config::Bond;
+use super::{BondId, ip, peers};
+use crate::config::{Bond, IpConfig};
 use crate::driver::ebpf::parked_name;
 use crate::driver::{Driver, DriverError, Tools, chain};
 
 /// How often what the driver has is compared with what the machine wants, when nothing calls for it.
 const OBSERVE: Duration = Duration::from_secs(5);
+
+/// How long a bond waits for a carrier before it gets its addresses without one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Something that took a request is done.
 pub(super) struct Completed {
@@ -32,9 +39,16 @@ pub(super) struct Completed {
 pub(super) enum Completion {
     Action(ActionId, Result<Outcome, Failure>),
     /// What was seen, and whether nothing was done meanwhile is told by the number of actions begun before.
-    Observed { actions_before: u64, result: Result<Observation, DriverError> },
+    Observed {
+        actions_before: u64,
+        result: Result<Observation, DriverError>,
+    },
     /// A port that the configuration does not know was given back.
     StrangerReturned,
+    /// The bond has its addresses, or not.
+    Addressed {
+        result: Result<(), RequestError>,
+    },
 }
 
 /// What takes a request and is under way.
@@ -50,6 +64,7 @@ struct Seen {
 /// What of the bond's own interface somebody might have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OwnLink {
+    up: bool,
     mac: Option<MacAddr>,
     mtu: u32,
     active: Option<u32>,
@@ -68,13 +83,23 @@ pub(super) struct BondTask {
     next_poll: Instant,
     next_observation: Instant,
     observing: bool,
+    /// What the bond has of addresses, as far as they come from us.
+    pub(super) addresses: IpConfig,
+    /// When to give the bond its addresses at the latest, while it does not have them.
+    address_by: Option<Instant>,
     actions_begun: u64,
     /// Actions and observations under way.
     pub(super) under_way: usize,
 }
 
 impl BondTask {
-    pub(super) fn new(id: BondId, config: Bond, driver: Driver, tools: Tools, heard: mpsc::Sender<Heard>) -> Self {
+    pub(super) fn new(
+        id: BondId,
+        config: Bond,
+        driver: Driver,
+        tools: Tools,
+        heard: mpsc::Sender<Heard>,
+    ) -> Self {
         Self {
             id,
             machine: Machine::new(config.options.clone(), driver.offload()),
@@ -87,13 +112,11 @@ impl BondTask {
             next_poll: Instant::EPOCH,
             next_observation: Instant::EPOCH,
             observing: false,
+            addresses: IpConfig::default(),
+            address_by: None,
             actions_begun: 0,
             under_way: 0,
         }
-    }
-
-    pub(super) fn id(&self) -> BondId {
-        self.id
     }
 
     /// Is it the bond's own interface, or its parked peer?
@@ -133,12 +156,17 @@ impl BondTask {
                 self.machine.handle(now, Event::PortChanged { port, info });
             }
             Some(known) => {
-                if known.link.master != link.master || known.link.mac != link.mac || known.link.mtu != link.mtu {
+                if known.link.master != link.master
+                    || known.link.mac != link.mac
+                    || known.link.mtu != link.mtu
+                {
                     self.look_soon(now);
                 }
             }
         }
         self.machine.handle(now, Event::Carrier { port, up: carrier });
+        // What comes within the next second may be held back.
+        self.next_poll = self.next_poll.min(now + self.config.options.miimon);
     }
 
     pub(super) fn link_gone(&mut self, now: Instant, index: u32) {
@@ -156,8 +184,12 @@ impl BondTask {
 
     /// Presents all interfaces that concern the bond; those that are known already do no harm.
     pub(super) fn present(&mut self, now: Instant, ethtool: &mut Ethtool, links: &[Link]) {
-        let gone: Vec<_> =
-            self.ports.keys().filter(|port| !links.iter().any(|link| link.index == port.0)).map(|port| port.0).collect();
+        let gone: Vec<_> = self
+            .ports
+            .keys()
+            .filter(|port| !links.iter().any(|link| link.index == port.0))
+            .map(|port| port.0)
+            .collect();
         for index in gone {
             self.link_gone(now, index);
         }
@@ -183,9 +215,15 @@ impl BondTask {
 
     /// The bond's own interface changed: something about it may have to be put right.
     pub(super) fn bond_changed(&mut self, now: Instant, link: &Link) {
-        let state = OwnLink { mac: link.mac, mtu: link.mtu, active: link.bond.as_ref().and_then(|bond| bond.active) };
-        if self.own_link.replace(state) != Some(state) {
+        let active = link.bond.as_ref().and_then(|bond| bond.active);
+        let state = OwnLink { up: link.admin_up, mac: link.mac, mtu: link.mtu, active };
+        let before = self.own_link.replace(state);
+        if before != Some(state) {
             self.look_soon(now);
+        }
+        // Switching it off has cost it its routes.
+        if state.up && before.is_some_and(|before| !before.up) {
+            self.address_soon(now);
         }
     }
 
@@ -197,12 +235,12 @@ impl BondTask {
     // ---- monitors ------------------------------------------------------------------------------------------------
 
     /// Polls carriers, if it is time to.
-    pub(super) fn poll_carriers(&mut self, now: Instant, ethtool: &mut Ethtool) {
+    pub(super) fn poll_carriers(&mut self, now: Instant, pace: Pace, ethtool: &mut Ethtool) {
         let miimon = self.config.options.miimon;
         if miimon.is_zero() || now < self.next_poll {
             return;
         }
-        self.next_poll = now + miimon;
+        self.next_poll = now + pace.interval(now, miimon);
         let mut changed = Vec::new();
         for (port, seen) in &mut self.ports {
             // An interface that is gone is told of by an event.
@@ -217,16 +255,25 @@ impl BondTask {
         }
     }
 
+    /// Time has passed.
+    pub(super) fn timeout(&mut self, now: Instant) {
+        if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.machine.handle_timeout(now);
+        }
+    }
+
     pub(super) fn heard(&mut self, now: Instant, port: PortId, frame: Vec<u8>) {
         self.machine.handle(now, Event::Frame { port, frame });
     }
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let poll = Some(self.next_poll).filter(|_| !self.config.options.miimon.is_zero() && !self.ports.is_empty());
+        let poll =
+            Some(self.next_poll).filter(|_| !self.config.options.miimon.is_zero() && !self.ports.is_empty());
         let observation = Some(self.next_observation).filter(|_| !self.observing && self.under_way == 0);
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
-        [poll, observation, machine].into_iter().flatten().min()
+        let address = self.address_by.filter(|_| self.under_way == 0);
+        [poll, observation, machine, address].into_iter().flatten().min()
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------
@@ -241,16 +288,16 @@ impl BondTask {
                 None => work.push(self.perform(id, action)),
             }
         }
-        if let Some(observation) = self.observe(now()) {
-            work.push(observation);
-        }
+        work.extend(self.observe(now()));
+        work.extend(self.address(now()));
         self.under_way += work.len();
         let notices = std::iter::from_fn(|| self.machine.poll_notice()).collect();
         (work, notices)
     }
 
     fn perform_now(&mut self, action: &Action) -> Option<Result<Outcome, Failure>> {
-        let name = |port: &PortId| self.ports.get(port).map(|seen| seen.link.name.clone()).unwrap_or_default();
+        let name =
+            |port: &PortId| self.ports.get(port).map(|seen| seen.link.name.clone()).unwrap_or_default();
         let result = match action {
             Action::Send { port, frame } => self.sockets.send(*port, &name(port), frame),
             Action::Listen { port, on: true, also } => self.sockets.listen(*port, &name(port), *also),
@@ -278,7 +325,9 @@ impl BondTask {
             let result = match action {
                 Action::CountReceived { port } => netlink.rx_packets(port.0).await.map(Outcome::Received),
                 Action::FindTargets => peers::find_targets(&netlink, index).await.map(Outcome::Targets),
-                Action::NotifyPeers { port } => peers::notify(&netlink, index, port).await.map(|()| Outcome::Done),
+                Action::NotifyPeers { port } => {
+                    peers::notify(&netlink, index, port).await.map(|()| Outcome::Done)
+                }
                 action => return completed(bond, Completion::Action(id, driver.perform(action).await)),
             };
             completed(bond, Completion::Action(id, result.map_err(|error| Failure(error.to_string()))))
@@ -295,6 +344,27 @@ impl BondTask {
         Some(Box::pin(async move {
             completed(bond, Completion::Observed { actions_before, result: driver.observe().await })
         }))
+    }
+
+    /// Gives the bond its addresses: as soon as it has a carrier, so that nobody who waits for them speaks into the void.
+    fn address(&mut self, now: Instant) -> Option<Work> {
+        let by = self.address_by?;
+        if self.under_way > 0 || (now < by && !self.snapshot().carrier) {
+            return None;
+        }
+        self.address_by = None;
+        let before = std::mem::replace(&mut self.addresses, self.config.ip.clone());
+        let (bond, index, wanted) = (self.id, self.driver.index(), self.config.ip.clone());
+        let netlink = self.tools.netlink.clone();
+        Some(Box::pin(async move {
+            let result = ip::apply(&netlink, index, &before, &wanted).await;
+            completed(bond, Completion::Addressed { result })
+        }))
+    }
+
+    /// The bond is to have the addresses that are configured.
+    pub(super) fn address_soon(&mut self, now: Instant) {
+        self.address_by = Some(now + PATIENCE);
     }
 
     pub(super) fn complete(&mut self, now: Instant, completion: Completion) -> Option<Work> {
@@ -315,18 +385,30 @@ impl BondTask {
                     }
                     Ok(observation) => self.observed(now, observation),
                     Err(error) => {
-                        tracing::warn!(bond = self.config.name, error = chain(&error), "cannot look at the bond");
+                        tracing::warn!(
+                            bond = self.config.name,
+                            error = chain(&error),
+                            "cannot look at the bond"
+                        );
                         None
                     }
                 }
             }
             Completion::StrangerReturned => None,
+            Completion::Addressed { result } => {
+                if let Err(error) = result {
+                    tracing::warn!(bond = self.config.name, error = chain(&error), "will be tried again");
+                    self.address_by = Some(now + OBSERVE);
+                }
+                None
+            }
         }
     }
 
     /// Tells the machine what the driver has. Gives back a port that the configuration does not know.
     pub(super) fn observed(&mut self, now: Instant, observation: Observation) -> Option<Work> {
-        let stranger = observation.attached.iter().map(|(port, _)| *port).find(|port| !self.ports.contains_key(port));
+        let stranger =
+            observation.attached.iter().map(|(port, _)| *port).find(|port| !self.ports.contains_key(port));
         self.machine.handle(now, Event::Observed(observation));
         let port = stranger?;
         self.under_way += 1;

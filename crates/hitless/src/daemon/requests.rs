@@ -2,6 +2,7 @@
 //!
 //! A change is answered when it has taken effect: when nothing is under way any more for its bond.
 
+use futures_util::StreamExt as _;
 use hitless_api::{self as api, Error, Method};
 use hitless_core::config::PortPattern;
 use hitless_core::event::{Event, Waiting};
@@ -34,7 +35,9 @@ impl Daemon {
         let answer = match method {
             // What monitors get first is the status.
             Method::Status {} | Method::Monitor {} => Ok(Some(Reply::Bonds(self.status()))),
-            Method::Switch { bond, port } => return self.pend(self.find(&bond), reply, |daemon, id| daemon.switch(id, port)),
+            Method::Switch { bond, port } => {
+                return self.pend(self.find(&bond), reply, |daemon, id| daemon.switch(id, port));
+            }
             Method::AddPort { bond, port } => match self.find(&bond) {
                 Ok(id) => match self.add_port(id, &port).await {
                     Ok(check) => return self.replies.push(PendingReply { bond: Some(id), check, reply }),
@@ -46,7 +49,9 @@ impl Daemon {
                 return self.pend(self.find(&bond), reply, |daemon, id| daemon.remove_port(id, &port));
             }
             Method::Reload {} => match self.reload().await {
-                Ok(()) => return self.replies.push(PendingReply { bond: None, check: Check::Nothing, reply }),
+                Ok(()) => {
+                    return self.replies.push(PendingReply { bond: None, check: Check::Nothing, reply });
+                }
                 Err(error) => Err(error),
             },
             Method::Down { bond } => self.down(bond.as_deref()).await.map(|()| Some(Reply::Done)),
@@ -75,7 +80,8 @@ impl Daemon {
             Some(id) => self.bonds.get(&id).is_some_and(|bond| bond.under_way > 0),
             None => self.bonds.values().any(|bond| bond.under_way > 0),
         };
-        let (waiting, settled): (Vec<_>, Vec<_>) = self.replies.drain(..).partition(|pending| busy(pending.bond));
+        let (waiting, settled): (Vec<_>, Vec<_>) =
+            self.replies.drain(..).partition(|pending| busy(pending.bond));
         self.replies = waiting;
         for PendingReply { bond, check, reply } in settled {
             drop(reply.send(self.result(bond, &check).map(|()| Reply::Done)));
@@ -130,7 +136,8 @@ impl Daemon {
         };
         let usable = entry.port.filter(|_| entry.link.is_usable());
         let Some(target) = usable else {
-            let waiting = entry.waiting.as_ref().map_or_else(String::new, |waiting| format!(", waiting for {waiting}"));
+            let waiting =
+                entry.waiting.as_ref().map_or_else(String::new, |waiting| format!(", waiting for {waiting}"));
             return Err(Error::PortUnusable { port, reason: format!("its link is {}{waiting}", entry.link) });
         };
         bond.machine.handle(now, Event::Switch { port: target });
@@ -167,7 +174,8 @@ impl Daemon {
             return Err(Error::NoSuchPort { bond: bond.config.name.clone(), port: port.to_owned() });
         };
         if let Some(pattern) = ports.get(place).filter(|pattern| pattern.is_glob()) {
-            let reason = format!("{port} is a port by the pattern \"{pattern}\": change that in the configuration");
+            let reason =
+                format!("{port} is a port by the pattern \"{pattern}\": change that in the configuration");
             return Err(Error::Refused { reason });
         }
         self.change_ports(id, |ports| ports.retain(|pattern| pattern.to_string() != port));
@@ -193,7 +201,8 @@ impl Daemon {
     /// Reads the configuration again and works by it from now on. Nothing is changed if it is wrong.
     async fn reload(&mut self) -> Result<(), Error> {
         if let ConfigSource::Arguments(_) = self.source {
-            let reason = "there is no configuration file to reload: the daemon was started with --bond".to_owned();
+            let reason =
+                "there is no configuration file to reload: the daemon was started with --bond".to_owned();
             return Err(Error::Refused { reason });
         }
         let config = self.source.load().map_err(|error| match error {
@@ -202,7 +211,9 @@ impl Daemon {
         })?;
         super::check_privileges(&config).map_err(|error| Error::Refused { reason: error.to_string() })?;
         self.refuse_other_driver(&config)?;
-        preflight::check(&self.tools, &config).await.map_err(|error| Error::Refused { reason: chain(&error) })?;
+        preflight::check(&self.tools, &config)
+            .await
+            .map_err(|error| Error::Refused { reason: chain(&error) })?;
         self.adopt_config(&config).await.map_err(|error| failed(&error))
     }
 
@@ -210,8 +221,9 @@ impl Daemon {
         for bond in self.bonds.values() {
             if config.bond(&bond.config.name).is_some_and(|new| !bond.driver.is(new.driver)) {
                 let name = &bond.config.name;
-                let reason =
-                    format!("the driver of {name} cannot change while it is up: hitless down {name}, then reload");
+                let reason = format!(
+                    "the driver of {name} cannot change while it is up: hitless down {name}, then reload"
+                );
                 return Err(Error::Refused { reason });
             }
         }
@@ -219,8 +231,12 @@ impl Daemon {
     }
 
     async fn adopt_config(&mut self, config: &Config) -> Result<(), RunError> {
-        let gone: Vec<BondId> =
-            self.bonds.iter().filter(|(_, bond)| config.bond(&bond.config.name).is_none()).map(|(id, _)| *id).collect();
+        let gone: Vec<BondId> = self
+            .bonds
+            .iter()
+            .filter(|(_, bond)| config.bond(&bond.config.name).is_none())
+            .map(|(id, _)| *id)
+            .collect();
         for id in gone {
             self.remove_bond(id).await?;
         }
@@ -238,9 +254,8 @@ impl Daemon {
         let Some(bond) = self.bonds.get_mut(&id) else { return Ok(()) };
         let failed = |source| RunError::Bond { bond: new.name.clone(), source };
         bond.driver.configure(&new).await.map_err(failed)?;
-        let index = bond.driver.index();
-        ip::apply(&self.tools.netlink, index, &bond.config.ip, &new.ip).await?;
         bond.config = new;
+        bond.address_soon(now);
         bond.machine.handle(now, Event::Configure(bond.config.options.clone()));
         bond.look_soon(now);
         Ok(())
@@ -259,12 +274,21 @@ impl Daemon {
         first.map_err(|error| failed(&error))
     }
 
+    /// Waits for what is under way for a bond, and begins nothing new for it.
+    async fn finish_work(&mut self, id: BondId) {
+        while self.bonds.get(&id).is_some_and(|bond| bond.under_way > 0) {
+            let Some(completed) = self.work.next().await else { break };
+            self.complete(self.now(), completed);
+        }
+    }
+
     async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
+        self.finish_work(id).await;
         let Some(bond) = self.bonds.remove(&id) else { return Ok(()) };
         let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };
         let nothing = crate::config::IpConfig::default();
         // What was configured is the bond's own, and not to be moved to a port.
-        let addresses = ip::apply(&self.tools.netlink, bond.driver.index(), &bond.config.ip, &nothing).await;
+        let addresses = ip::apply(&self.tools.netlink, bond.driver.index(), &bond.addresses, &nothing).await;
         bond.driver.remove().await.map_err(failed)?;
         tracing::info!(bond = bond.config.name, "removed; its ports are as they were found");
         Ok(addresses?)

@@ -82,7 +82,8 @@ impl Sockets {
                     Err(_) => break,
                 };
                 let frame = buffer.get(..length).unwrap_or_default().to_vec();
-                if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame }) {
+                if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame })
+                {
                     break;
                 }
             }

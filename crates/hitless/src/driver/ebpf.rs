@@ -41,7 +41,10 @@ struct State {
 
 impl std::fmt::Debug for EbpfDriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EbpfDriver").field("name", &self.name).field("bond", &self.bond).finish_non_exhaustive()
+        f.debug_struct("EbpfDriver")
+            .field("name", &self.name)
+            .field("bond", &self.bond)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +73,13 @@ impl EbpfDriver {
         }
     }
 
-    async fn equip(config: &Bond, tools: &Tools, bond: &Link, parked: u32, made: bool) -> Result<Self, DriverError> {
+    async fn equip(
+        config: &Bond,
+        tools: &Tools,
+        bond: &Link,
+        parked: u32,
+        made: bool,
+    ) -> Result<Self, DriverError> {
         let datapath = match Datapath::adopt(bond.index) {
             Ok(Some(datapath)) => datapath,
             // Made by an older version, or only in part: its ports are attached anew.
@@ -82,16 +91,20 @@ impl EbpfDriver {
         if !bond.admin_up {
             tools.netlink.set_up(bond.index, true).await?;
         }
-        if let Some(mtu) = config.ip.mtu
-            && mtu != bond.mtu
-        {
-            tools.netlink.set_mtu(parked, mtu).await?;
-            tools.netlink.set_mtu(bond.index, mtu).await?;
-        }
         let name = config.name.clone();
-        let driver = Self { tools: tools.clone(), name, bond: bond.index, parked, made, state: RefCell::new(state) };
-        driver.observe().await?;
+        let driver =
+            Self { tools: tools.clone(), name, bond: bond.index, parked, made, state: RefCell::new(state) };
+        driver.configure(config).await?;
         Ok(driver)
+    }
+
+    /// The bond's size; its ports follow when they are next looked at.
+    pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
+        if let Some(mtu) = config.ip.mtu {
+            self.tools.netlink.set_mtu(self.parked, mtu).await?;
+            self.tools.netlink.set_mtu(self.bond, mtu).await?;
+        }
+        Ok(())
     }
 
     pub(super) fn index(&self) -> u32 {
@@ -281,7 +294,10 @@ async fn make_pair(tools: &Tools, name: &str, parked_name: &str) -> Result<(Link
 async fn dress_pair(tools: &Tools, name: &str, parked_name: &str) -> Result<(Link, Link), DriverError> {
     let find = async |name: &str| {
         let link = tools.netlink.link_named(name).await?;
-        link.ok_or_else(|| DriverError::NotAPort { port: name.to_owned(), reason: "it vanished while it was made" })
+        link.ok_or_else(|| DriverError::NotAPort {
+            port: name.to_owned(),
+            reason: "it vanished while it was made",
+        })
     };
     let (bond, parked) = (find(name).await?, find(parked_name).await?);
     tools.netlink.set_alias(parked.index, &format!("{ALIAS}{name}")).await?;

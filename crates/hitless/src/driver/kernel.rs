@@ -60,11 +60,7 @@ impl KernelDriver {
         let netlink = &self.tools.netlink;
         netlink.set_alias(self.bond, ALIAS).await?;
         self.configure(config).await?;
-        let bond = self.link().await?;
-        if let Some(mtu) = config.ip.mtu.filter(|mtu| *mtu != bond.mtu) {
-            netlink.set_mtu(self.bond, mtu).await?;
-        }
-        if !bond.admin_up {
+        if !self.link().await?.admin_up {
             netlink.set_up(self.bond, true).await?;
         }
         Ok(())
@@ -90,7 +86,7 @@ impl KernelDriver {
     pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
         self.options.replace(config.options.clone());
         let link = self.link().await?;
-        let present = link.bond.map(|bond| bond.options).unwrap_or_default();
+        let present = link.bond.as_deref().cloned().map(|bond| bond.options).unwrap_or_default();
         let wanted = attributes(&config.options, self.primary(&config.options).await?);
         let change = wanted.differing_from(&present);
         if change.fail_over_mac.is_some() || change.mode.is_some() {
@@ -102,6 +98,9 @@ impl KernelDriver {
         }
         for port in self.ports().await? {
             self.configure_port(&port).await?;
+        }
+        if let Some(mtu) = config.ip.mtu.filter(|mtu| *mtu != link.mtu) {
+            self.tools.netlink.set_mtu(self.bond, mtu).await?;
         }
         Ok(())
     }
@@ -184,7 +183,9 @@ impl KernelDriver {
 
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {
         match self.tools.netlink.link(port.0).await? {
-            Some(link) if link.master == Some(self.bond) => self.tools.netlink.set_master(port.0, None).await?,
+            Some(link) if link.master == Some(self.bond) => {
+                self.tools.netlink.set_master(port.0, None).await?
+            }
             Some(_) | None => {}
         }
         port::give_back(&self.tools, self.target(), port).await
@@ -302,7 +303,9 @@ fn kernel_validate(validate: Validate) -> ArpValidate {
         (Evidence::Target, Evidence::Any) => ArpValidate::Active,
         (Evidence::Any, Evidence::Target) => ArpValidate::Backup,
         (Evidence::Target, Evidence::Target) => ArpValidate::All,
-        (Evidence::Probe, Evidence::Probe | Evidence::Any) | (Evidence::Any, Evidence::Probe) => ArpValidate::Filter,
+        (Evidence::Probe, Evidence::Probe | Evidence::Any) | (Evidence::Any, Evidence::Probe) => {
+            ArpValidate::Filter
+        }
         (Evidence::Target, Evidence::Probe) => ArpValidate::FilterActive,
         (Evidence::Probe, Evidence::Target) => ArpValidate::FilterBackup,
     }

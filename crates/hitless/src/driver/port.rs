@@ -133,7 +133,9 @@ async fn restore(tools: &Tools, link: &Link, found: &Found) -> Result<(), Driver
 /// they may have changed since.
 pub(super) async fn give_addresses_back(tools: &Tools, target: For<'_>) -> Result<(), DriverError> {
     let ports = tools.ledger.borrow().ports(target.bond);
-    let Some((port, found)) = ports.into_iter().find(|(_, found)| found.gave_addresses) else { return Ok(()) };
+    let Some((port, found)) = ports.into_iter().find(|(_, found)| found.gave_addresses) else {
+        return Ok(());
+    };
     // It has to be up to have routes, and IPv6 to have addresses of that kind.
     if let Some(disabled) = found.ipv6_disabled
         && let Some(link) = tools.netlink.link(port).await?

@@ -17,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Pulls {
     pub(crate) lost_per_pull: Vec<u64>,
+    /// The part of `lost_per_pull` that was on its way to the laptop.
+    pub(crate) inbound_lost_per_pull: Vec<u64>,
     pub(crate) lost_per_plug: Vec<u64>,
     pub(crate) duplicated: u64,
     pub(crate) longest_gap_ms: f64,
@@ -43,6 +45,7 @@ pub(crate) fn pulls(home: &Home, n: usize, wait_active: &dyn Fn(&str) -> Result<
     let Counts { duplicated, longest_gap, .. } = report.total();
     Ok(Pulls {
         lost_per_pull: lost("pull"),
+        inbound_lost_per_pull: report.labelled("pull").map(|interval| interval.inbound.lost).collect(),
         lost_per_plug: lost("plug"),
         duplicated,
         longest_gap_ms: longest_gap.as_secs_f64() * 1e3,
