@@ -96,6 +96,11 @@ impl<T: Clone + PartialEq> Goal<T> {
         self.under_way.is_some()
     }
 
+    /// What the action under way will bring about if it succeeds.
+    pub(crate) fn coming(&self) -> Option<&T> {
+        self.under_way.as_ref().map(|(_, value)| value)
+    }
+
     /// What an action should bring about now, if anything.
     pub(crate) fn due(&self, now: Instant) -> Option<&T> {
         let idle = self.under_way.is_none() && !self.is_reached();

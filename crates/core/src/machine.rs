@@ -367,7 +367,7 @@ impl Machine {
         }
         self.skip_updelay(now);
         for (id, state) in before {
-            self.note_link(id, state);
+            self.note_link(now, id, state);
         }
     }
 
@@ -385,7 +385,7 @@ impl Machine {
         }
     }
 
-    fn note_link(&mut self, id: PortId, before: LinkState) {
+    fn note_link(&mut self, now: Instant, id: PortId, before: LinkState) {
         let Some(port) = self.ports.get_mut(&id) else { return };
         let state = port.link.state();
         if state == before {
@@ -400,6 +400,11 @@ impl Machine {
             self.manual = self.manual.filter(|manual| *manual == id);
         }
         self.notices.push_back(Notice::Link { port, state });
+        // Where a link comes up, switches may forget what they know, and access points announce the station that
+        // joined them: those who look for the shared address there are told where it is.
+        if state == LinkState::Up && self.active.is_some_and(|active| active != id) {
+            self.schedule_notification(now);
+        }
     }
 
     /// A port that the driver refused is better than none.

@@ -2,13 +2,12 @@
 //! every step ([`support::World`]); what must hold in the end is checked here: in a world that has become healthy, the
 //! bond becomes healthy, too.
 //!
-//! The seed of a run is printed. `HITLESS_SEED=N cargo test -p hitless-core --test simulation` repeats one schedule,
+//! A schedule that fails is named by its seed: `HITLESS_SEED=N cargo test -p hitless-core --test simulation` repeats one schedule,
 //! `HITLESS_SCHEDULES=N` says how many a run has.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::wildcard_enum_match_arm,
     reason = "tests fail by panicking"
 )]
@@ -42,12 +41,19 @@ fn random_lives_end_well() {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut seeds = Random::new(since.as_secs() << 20 ^ u64::from(since.subsec_nanos()));
     let schedules = environment("HITLESS_SCHEDULES").unwrap_or(SCHEDULES);
-    for n in 0..schedules {
-        let seed = seeds.next() >> 16;
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(seed))) {
-            println!("schedule {n} failed; repeat it with HITLESS_SEED={seed}");
-            resume_unwind(panic);
+    let seeds: Vec<u64> = (0..schedules).map(|_| seeds.next() >> 16).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for part in seeds.chunks(seeds.len().div_ceil(threads).max(1)) {
+            scope.spawn(|| part.iter().for_each(|seed| live_or_tell(*seed)));
         }
+    });
+}
+
+fn live_or_tell(seed: u64) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(seed))) {
+        eprintln!("a schedule failed; repeat it with HITLESS_SEED={seed}, and see it with HITLESS_TRACE=1");
+        resume_unwind(panic);
     }
 }
 
@@ -114,7 +120,7 @@ fn config(random: &mut Random) -> BondConfig {
 fn probes(random: &mut Random) -> Probes {
     let evidence = [Evidence::Any, Evidence::Probe, Evidence::Target];
     Probes {
-        interval: if random.percent(50) { Duration::ZERO } else { ms(50) + random.time(500) },
+        interval: if random.percent(50) { Duration::ZERO } else { ms(200) + random.time(1000) },
         arp_targets: if random.percent(70) {
             vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()]
         } else {

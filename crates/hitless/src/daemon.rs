@@ -36,6 +36,7 @@ use self::requests::PendingReply;
 use self::service::Service;
 use self::sockets::Heard;
 use crate::cli::RunOptions;
+use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
 use crate::driver::{Driver, DriverError, Resolved, Tools, resolve};
 use crate::ledger::{Ledger, LedgerError};
@@ -53,8 +54,8 @@ pub struct BondId(u32);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The configuration is wrong.
-    #[error(transparent)]
+    /// The configuration is wrong. (Not transparent: who reports it looks for it among the causes.)
+    #[error("{0}")]
     Config(#[from] LoadError),
     /// The socket cannot be opened.
     #[error(transparent)]
@@ -297,8 +298,10 @@ impl Daemon {
 
     async fn link_event(&mut self, now: Instant, event: LinkEvent) -> Result<(), RunError> {
         match event {
-            LinkEvent::New(link) => self.link_changed(now, *link),
+            LinkEvent::New(link) => self.link_changed(now, &link),
             LinkEvent::Gone { index, .. } => {
+                self.pace.link_event(now);
+                self.rebuild(index).await;
                 for bond in self.bonds.values_mut() {
                     bond.link_gone(now, index);
                 }
@@ -309,11 +312,27 @@ impl Daemon {
         Ok(())
     }
 
-    fn link_changed(&mut self, now: Instant, link: Link) {
+    /// Someone removed a bond's interface: it is made again.
+    async fn rebuild(&mut self, index: u32) {
+        let found = self.bonds.iter().find(|(_, bond)| bond.driver.index() == index).map(|(id, _)| *id);
+        let Some(id) = found else { return };
+        self.finish_work(id).await;
+        let Some(bond) = self.bonds.remove(&id) else { return };
+        let name = bond.config.name.clone();
+        tracing::warn!("{name}: someone removed the interface; making it again");
+        if let Err(error) = bond.driver.remove().await {
+            tracing::warn!("{name}: not everything was given back: {}", chain(&error));
+        }
+        if let Err(error) = self.add_bond(bond.config).await {
+            tracing::error!("{name}: not made again, until the next reload: {}", chain(&error));
+        }
+    }
+
+    fn link_changed(&mut self, now: Instant, link: &Link) {
         self.pace.link_event(now);
-        if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(&link)) {
-            bond.bond_changed(now, &link);
-        } else if let Some(bond) = self.bonds.values_mut().find(|bond| bond.concerns(&link)) {
+        if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(link)) {
+            bond.bond_changed(now, link);
+        } else if let Some(bond) = self.bonds.values_mut().find(|bond| bond.concerns(link)) {
             bond.link_changed(now, &mut self.ethtool, link);
         }
     }

@@ -17,6 +17,7 @@ use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::netlink::Netlink;
 
+use crate::causes::chain;
 use crate::config::{Bond, DriverChoice};
 use crate::ledger::{Ledger, LedgerError};
 use ebpf::EbpfDriver;
@@ -98,20 +99,6 @@ impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
         Self(chain(&error))
     }
-}
-
-/// An error with all its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The driver of one bond.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -105,10 +105,11 @@ impl Machine {
             }
             Some(_) | None => {}
         }
-        if !port.is_attached() || port.attached.is_busy() {
+        if port.attached.is_busy() {
             return None;
         }
         if !self.offload.macs
+            && port.is_attached()
             && let Some(mac) = port.mac.due(now).copied()
         {
             port.mac.begin(id);

@@ -57,14 +57,15 @@ impl Port {
         self.attached.present() == Some(&true)
     }
 
-    /// Is it being given back?
+    /// Is it being given back? (Also if it is wanted again meanwhile: the driver has begun.)
     pub(super) fn is_leaving(&self) -> bool {
-        !self.attached.wanted()
+        !self.attached.wanted() || self.attached.coming() == Some(&false)
     }
 
     /// Was it given back, and is not wanted any more? (One that is being attached has to be given back yet.)
     pub(super) fn has_left(&self) -> bool {
-        self.is_leaving() && self.attached.is_reached() && !self.attached.is_busy()
+        let settled = |goal: &Goal<bool>| goal.is_reached() && !goal.is_busy();
+        self.is_leaving() && settled(&self.attached) && settled(&self.listening)
     }
 
     /// The address that its frames have now.

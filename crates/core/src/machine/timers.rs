@@ -58,7 +58,7 @@ impl Machine {
             (port.link.until(), Wakeup::LinkDelay),
             (port.attached.retry_at(), Wakeup::Retry),
             (port.mac.retry_at().filter(|_| port.is_attached()), Wakeup::Retry),
-            (port.listening.retry_at().filter(|_| port.is_attached()), Wakeup::Retry),
+            (port.listening.retry_at(), Wakeup::Retry),
             (port.refused_until, Wakeup::SecondChance),
             (silence.filter(|_| self.config.probes.enabled() && port.has_path()), Wakeup::Silence),
             (asking.map(|asking| asking.next), Wakeup::Proof),

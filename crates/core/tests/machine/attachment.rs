@@ -94,8 +94,11 @@ fn a_port_wanted_again_while_it_is_being_given_back_is_attached_again() {
     w.latency = Box::new(|_| ms(50));
     w.reconfigure(|config| *config = plain(&["eth0"]));
     w.run(ms(70));
-    w.reconfigure(|config| *config = plain(&["eth0", "wlan0"]));
+    // Until then it is no port that could be used, whatever is wanted.
+    w.reconfigure(|config| *config = with_primary(&["wlan0", "eth0"]));
+    w.assert_active("eth0");
     w.run(ms(1000));
+    w.assert_active("wlan0");
     assert!(w.nics[&wlan0].attached);
     assert!(w.table.ports.iter().any(|entry| entry.port == wlan0));
 }

@@ -1,12 +1,12 @@
 //! How a command ends when it did not work: an exit code, and words that say what to do next.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
 use hitless_api::{ClientError, Error};
 
+use crate::causes::{causes, chain};
 use crate::config::{LoadError, Report};
 
 /// Exit codes, as `--help` lists them.
@@ -82,19 +82,6 @@ impl Failure {
         }
         self.exit.into()
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    for cause in causes(error) {
-        let _ = write!(text, "{}{cause}", if text.is_empty() { "" } else { ": " });
-    }
-    text
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
 }
 
 impl From<ClientError> for Failure {

@@ -20,9 +20,10 @@ use tokio::sync::mpsc;
 use super::pace::Pace;
 use super::sockets::{Heard, Sockets};
 use super::{BondId, ip, peers};
+use crate::causes::chain;
 use crate::config::{Bond, IpConfig};
 use crate::driver::ebpf::parked_name;
-use crate::driver::{Driver, DriverError, Tools, chain};
+use crate::driver::{Driver, DriverError, Tools};
 
 /// How often what the driver has is compared with what the machine wants, when nothing calls for it.
 const OBSERVE: Duration = Duration::from_secs(5);
@@ -140,28 +141,27 @@ impl BondTask {
     }
 
     /// An interface that concerns the bond is there, or changed.
-    pub(super) fn link_changed(&mut self, now: Instant, ethtool: &mut Ethtool, link: Link) {
+    pub(super) fn link_changed(&mut self, now: Instant, ethtool: &mut Ethtool, link: &Link) {
         let port = PortId(link.index);
         // The message may be older than what is known; what counts is how it is now.
         let carrier = ethtool.carrier(&link.name).unwrap_or(false);
         let known = self.ports.insert(port, Seen { link: link.clone(), carrier });
         let went_up = carrier && !known.as_ref().is_some_and(|known| known.carrier);
         match known {
-            None => {
-                let info = self.info(ethtool, &link);
-                self.machine.handle(now, Event::PortAppeared { port, info });
-            }
-            Some(known) if known.link.name != link.name || went_up => {
-                let info = self.info(ethtool, &link);
-                self.machine.handle(now, Event::PortChanged { port, info });
-            }
-            Some(known) => {
+            Some(known) if known.link.name == link.name && !went_up => {
                 if known.link.master != link.master
                     || known.link.mac != link.mac
                     || known.link.mtu != link.mtu
                 {
                     self.look_soon(now);
                 }
+            }
+            // New, or renamed, or with another speed.
+            _ => {
+                let info = self.info(ethtool, link);
+                let wanted = self.config.options.preference(&link.name).is_some();
+                let event = if wanted { Event::PortAppeared { port, info } } else { Event::PortChanged { port, info } };
+                self.machine.handle(now, event);
             }
         }
         self.machine.handle(now, Event::Carrier { port, up: carrier });
@@ -196,7 +196,7 @@ impl BondTask {
         for link in links {
             if self.config.options.preference(&link.name).is_some() {
                 self.ports.remove(&PortId(link.index));
-                self.link_changed(now, ethtool, link.clone());
+                self.link_changed(now, ethtool, link);
             }
         }
     }
@@ -291,8 +291,20 @@ impl BondTask {
         work.extend(self.observe(now()));
         work.extend(self.address(now()));
         self.under_way += work.len();
-        let notices = std::iter::from_fn(|| self.machine.poll_notice()).collect();
+        let notices: Vec<_> = std::iter::from_fn(|| self.machine.poll_notice()).collect();
+        self.forget_returned(&notices);
         (work, notices)
+    }
+
+    /// Interfaces that were given back, and are not wanted any more, are none of the bond's business.
+    fn forget_returned(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            if let Notice::Detached { port } = notice
+                && self.config.options.preference(port).is_none()
+            {
+                self.ports.retain(|_, seen| seen.link.name != *port);
+            }
+        }
     }
 
     fn perform_now(&mut self, action: &Action) -> Option<Result<Outcome, Failure>> {
@@ -328,7 +340,16 @@ impl BondTask {
                 Action::NotifyPeers { port } => {
                     peers::notify(&netlink, index, port).await.map(|()| Outcome::Done)
                 }
-                action => return completed(bond, Completion::Action(id, driver.perform(action).await)),
+                Action::Attach { .. }
+                | Action::Detach { .. }
+                | Action::Program(_)
+                | Action::SetBondMac(_)
+                | Action::SetPortMac { .. }
+                | Action::SetCarrier(_)
+                | Action::Send { .. }
+                | Action::Listen { .. } => {
+                    return completed(bond, Completion::Action(id, driver.perform(action).await));
+                }
             };
             completed(bond, Completion::Action(id, result.map_err(|error| Failure(error.to_string()))))
         })

@@ -10,8 +10,9 @@ use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
 use super::{BondId, Daemon, RunError, ip, preflight};
+use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
-use crate::driver::{self, Driver, DriverError, chain};
+use crate::driver::{self, Driver, DriverError};
 use crate::server::{Reply, Request, convert};
 
 type Answer = Result<Reply, Error>;
@@ -275,7 +276,7 @@ impl Daemon {
     }
 
     /// Waits for what is under way for a bond, and begins nothing new for it.
-    async fn finish_work(&mut self, id: BondId) {
+    pub(super) async fn finish_work(&mut self, id: BondId) {
         while self.bonds.get(&id).is_some_and(|bond| bond.under_way > 0) {
             let Some(completed) = self.work.next().await else { break };
             self.complete(self.now(), completed);
@@ -295,6 +296,6 @@ impl Daemon {
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> Error {
+fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
     Error::Failed { reason: chain(error) }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Fake {
 }
 
 enum Command {
-    Publish(Notice),
+    Publish(Box<Notice>),
     /// Answered when all before it has been done.
     Settle(std::sync::mpsc::Sender<()>),
     Stop,
@@ -49,7 +49,7 @@ impl Fake {
                             let _ = reply.send(answer(&method));
                         }
                         command = receiver.recv() => match command {
-                            Some(Command::Publish(notice)) => server.publish(notice),
+                            Some(Command::Publish(notice)) => server.publish(*notice),
                             Some(Command::Settle(done)) => done.send(()).unwrap(),
                             Some(Command::Stop) | None => break,
                         }
@@ -70,7 +70,7 @@ impl Fake {
     }
 
     pub(crate) fn publish(&self, notice: Notice) {
-        assert!(self.commands.send(Command::Publish(notice)).is_ok());
+        assert!(self.commands.send(Command::Publish(Box::new(notice))).is_ok());
     }
 
     /// Returns when all notices have been published.

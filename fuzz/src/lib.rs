@@ -1,0 +1,4 @@
+//! What the fuzz targets do, apart from the fuzzer: tests do the same with random bytes.
+
+pub mod machine;
+pub mod wire;

@@ -1,0 +1,142 @@
+//! Failback: proven, or on carrier as in bonding.
+
+use std::time::Duration;
+
+use hitless_lab::wait::linger;
+use hitless_lab::{Daemon, Home, HomeOptions, Meter};
+
+use crate::support::*;
+
+#[test]
+fn guest_failback() {
+    in_guest("failback::guest_failback", 100 * SECOND, || {
+        not_before_an_answer();
+        a_new_interface_is_not_believed_either();
+        on_carrier_as_bonding_does();
+        anything_beats_nothing();
+    });
+}
+
+#[test]
+fn guest_failback_into_a_spanning_tree() {
+    in_guest("failback::guest_failback_into_a_spanning_tree", 100 * SECOND, a_port_that_is_silent_at_first);
+}
+
+fn waits_for_proof(daemon: &Daemon<'_>, port: &str) {
+    daemon
+        .wait_bond("bond0", &format!("{port} to wait for proof"), PATIENCE, |bond| {
+            let ports = bond["ports"].as_array().cloned().unwrap_or_default();
+            ports.iter().any(|entry| entry["name"] == port && entry["waiting"].to_string().contains("proof"))
+        })
+        .unwrap();
+}
+
+/// A link that comes back silent: neither the machine nor the kernel moves before an answer has come in on it.
+fn not_before_an_answer() {
+    let home = home();
+    let daemon = start(&home, &config(""));
+    let (near, far) = home.ends(0);
+    let mut meter = Meter::start(near, far, 500).unwrap();
+    meter.wait_flowing(100, PATIENCE).unwrap();
+    home.pull("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    meter.wait_flowing(100, PATIENCE).unwrap();
+    meter.mark("silent");
+    home.plug("eth0").unwrap();
+    home.silence("eth0").unwrap();
+    wait_kernel_up(&home.laptop, "eth0");
+    waits_for_proof(&daemon, "eth0");
+    linger(SECOND).unwrap();
+    assert_eq!(active(&home.laptop, "bond0").as_deref(), Some("wlan0"));
+    assert_eq!(daemon.bond("bond0").unwrap()["active"], "wlan0");
+    meter.mark("speaks");
+    home.unsilence("eth0").unwrap();
+    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    wait_kernel_active(&home.laptop, "eth0", PATIENCE);
+    meter.wait_flowing(200, PATIENCE).unwrap();
+    let report = meter.finish();
+    let speaks = report.labelled("speaks").next().unwrap().both();
+    assert_eq!(speaks.duplicated, 0, "{speaks:?}");
+    assert!(!daemon.log().contains("failed"), "{}", daemon.log());
+}
+
+/// The primary as a new interface: the kernel would make it active the moment that it is a port.
+fn a_new_interface_is_not_believed_either() {
+    let home = home();
+    let daemon = start(&home, &config(""));
+    home.vanish("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    let (near, far) = home.ends(0);
+    let mut meter = Meter::start(near, far, 500).unwrap();
+    meter.wait_flowing(100, PATIENCE).unwrap();
+    meter.mark("back");
+    home.appear("eth0").unwrap();
+    home.silence("eth0").unwrap();
+    waits_for_proof(&daemon, "eth0");
+    wait_kernel_up(&home.laptop, "eth0");
+    linger(SECOND).unwrap();
+    assert_eq!(active(&home.laptop, "bond0").as_deref(), Some("wlan0"));
+    home.unsilence("eth0").unwrap();
+    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    meter.wait_flowing(100, PATIENCE).unwrap();
+    assert_eq!(bond(&home.laptop, "bond0")["primary"], "eth0");
+    let report = meter.finish();
+    let lost = report.labelled("back").next().unwrap().both();
+    assert!(lost.longest_gap < SECOND / 2, "the traffic stayed where it flowed: {lost:?}\n{}", daemon.log());
+}
+
+fn on_carrier_as_bonding_does() {
+    let home = home();
+    let daemon = start(&home, &config("failback = \"carrier\""));
+    home.pull("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    home.plug("eth0").unwrap();
+    home.silence("eth0").unwrap();
+    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    wait_kernel_active(&home.laptop, "eth0", PATIENCE);
+    assert!(!daemon.log().contains("failed"), "{}", daemon.log());
+}
+
+/// The present port dies while the other one is not proven yet: that is used at once.
+fn anything_beats_nothing() {
+    let home = home();
+    let daemon = start(&home, &config(""));
+    home.pull("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    home.plug("eth0").unwrap();
+    home.silence("eth0").unwrap();
+    waits_for_proof(&daemon, "eth0");
+    home.pull("wlan0").unwrap();
+    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    wait_kernel_active(&home.laptop, "eth0", PATIENCE);
+    // Nothing at all, and then the first that comes.
+    home.pull("eth0").unwrap();
+    daemon.wait_bond("bond0", "no active port", PATIENCE, |bond| bond["active"].is_null()).unwrap();
+    wait_shown(&home.laptop, "bond0", "no carrier", PATIENCE, |shown| shown["operstate"] == "DOWN");
+    home.plug("wlan0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    wait_kernel_active(&home.laptop, "wlan0", PATIENCE);
+}
+
+/// A switch with a spanning tree keeps a new port silent for twice the forward delay; bonding would lose all of it.
+fn a_port_that_is_silent_at_first() {
+    let delay = Duration::from_secs(4);
+    let home = Home::new(HomeOptions { spanning_tree: Some(delay), ..HomeOptions::default() }).unwrap();
+    let daemon = Daemon::start_with_config(&home.laptop, &config("")).unwrap();
+    wait_both_up(&daemon);
+    home.wait_forwarding("eth0").unwrap();
+    home.wait_forwarding("wlan0").unwrap();
+    let (near, far) = home.ends(0);
+    let mut meter = Meter::start(near, far, 500).unwrap();
+    meter.wait_flowing(100, PATIENCE).unwrap();
+    home.pull("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    meter.wait_flowing(100, PATIENCE).unwrap();
+    meter.mark("plug");
+    home.plug("eth0").unwrap();
+    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    meter.wait_flowing(200, PATIENCE).unwrap();
+    let report = meter.finish();
+    let plug = report.labelled("plug").next().unwrap();
+    assert!(plug.both().longest_gap < SECOND / 2, "{plug:?}\n{}", daemon.log());
+}

@@ -1,0 +1,15 @@
+//! The kernel driver on a kernel that has bonding: every test boots a guest kernel of its own, and runs there.
+//!
+//! What the daemon says is compared with what the kernel itself shows (`ip -details link`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod addresses;
+mod failback;
+mod lead;
+mod life;
+mod macs;
+mod options;
+mod oracle;
+mod ports;
+mod support;
