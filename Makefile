@@ -6,6 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+PREFIX ?= /usr/local
 
 # rustup's place, for shells that have not read its profile; and where Debian keeps ip and modprobe.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/sbin:/sbin
@@ -47,6 +48,17 @@ lint: deps ## formatting, clippy, documentation and dependencies, with warnings 
 .PHONY: build
 build: packages ## the release binary, target/release/hitless
 	cargo build --release --bin hitless
+
+.PHONY: install
+install: ## the binary, its unit, man pages, completions and an example (after make build; PREFIX, DESTDIR)
+	install -Dm755 target/release/hitless $(DESTDIR)$(PREFIX)/bin/hitless
+	install -Dm644 docs/hitless.toml $(DESTDIR)$(PREFIX)/share/doc/hitless/hitless.toml
+	install -dm755 $(addprefix $(DESTDIR)$(PREFIX)/,lib/systemd/system share/man/man1 share/bash-completion/completions)
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/hitless.service \
+	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/hitless.service
+	target/release/hitless generate man $(DESTDIR)$(PREFIX)/share/man/man1
+	target/release/hitless generate completions $(DESTDIR)$(PREFIX)/share/doc/hitless
+	mv $(DESTDIR)$(PREFIX)/share/doc/hitless/hitless.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hitless
 
 .PHONY: deps
 deps: ## install what is missing for all of this

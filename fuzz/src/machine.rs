@@ -126,7 +126,10 @@ fn drain(machine: &mut Machine, now: Instant, under_way: &mut VecDeque<(ActionId
         if let Action::Program(table) = &action {
             assert!(table.ports.len() <= MAX_PORTS, "{table:?}");
             let active = table.active();
-            assert!(active.is_none_or(|active| table.ports.iter().any(|entry| entry.port == active)), "{table:?}");
+            assert!(
+                active.is_none_or(|active| table.ports.iter().any(|entry| entry.port == active)),
+                "{table:?}"
+            );
         }
         under_way.push_back((id, action));
         actions += 1;
@@ -146,7 +149,10 @@ fn check_rest(machine: &mut Machine, now: Instant) {
         while machine.poll_action(now).is_some() {}
     }
     if let Some((at, why)) = machine.poll_timeout() {
-        assert!(at > now || now == now + Duration::from_nanos(1), "busy loop: {why:?} at {at:?}, it is {now:?}");
+        assert!(
+            at > now || now == now + Duration::from_nanos(1),
+            "busy loop: {why:?} at {at:?}, it is {now:?}"
+        );
     }
 }
 

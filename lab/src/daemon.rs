@@ -74,10 +74,20 @@ impl<'a> Daemon<'a> {
     ///
     /// As [`Daemon::start`].
     pub fn start_with_config(host: &'a Namespace, config: &str) -> Result<Self> {
+        let mut daemon = Self::with_config(host, config)?;
+        daemon.restart()?;
+        Ok(daemon)
+    }
+
+    /// One with this configuration file that does not run yet: [`Daemon::restart`] and [`Daemon::launch`] start it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn with_config(host: &'a Namespace, config: &str) -> Result<Self> {
         let mut daemon = Self::stopped(host, Vec::new())?;
         daemon.arguments = vec!["--config".into(), daemon.config_path().into()];
         daemon.write_config(config)?;
-        daemon.restart()?;
         Ok(daemon)
     }
 
@@ -133,6 +143,27 @@ impl<'a> Daemon<'a> {
     ///
     /// As [`Daemon::start`], and when it runs already.
     pub fn restart(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let notify = self.begin()?;
+        let ready = self.wait_ready(&notify);
+        if ready.is_err() {
+            self.kill9()?;
+        }
+        self.ready_after = start.elapsed();
+        ready
+    }
+
+    /// Starts it without waiting for anything.
+    ///
+    /// # Errors
+    ///
+    /// When it runs already or cannot be started.
+    pub fn launch(&mut self) -> Result<()> {
+        self.begin().map(drop)
+    }
+
+    /// Starts it. It says how it is on the socket that is returned.
+    fn begin(&mut self) -> Result<UnixDatagram> {
         if self.child.is_some() {
             return Err(LabError::Broken("the daemon runs already".to_owned()));
         }
@@ -145,18 +176,12 @@ impl<'a> Daemon<'a> {
             .append(true)
             .open(self.log_path())
             .context(|| "opening the daemon's log".to_owned())?;
-        let start = Instant::now();
         let mut command = Command::new(binary()?);
         command.arg("run").args(&self.arguments).arg("--socket").arg(self.socket());
         command.env("NOTIFY_SOCKET", &notify_path).env_remove("WATCHDOG_USEC").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(self.host.spawn(&mut command)?);
-        let ready = self.wait_ready(&notify);
-        if ready.is_err() {
-            self.kill9()?;
-        }
-        self.ready_after = start.elapsed();
-        ready
+        Ok(notify)
     }
 
     fn wait_ready(&mut self, notify: &UnixDatagram) -> Result<()> {

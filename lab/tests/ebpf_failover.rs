@@ -83,21 +83,16 @@ fn what_happens_is_told_in_order() {
     }
     assert!(times.is_sorted(), "{times:?}");
     let told: Vec<_> = told.iter().map(|line| line.replace('"', "")).collect();
-    let expected = [
-        "eth0 down",
-        "eth0 to wlan0",
-        "eth0 waits for carrier",
-        "eth0 up",
-        "eth0 waits for nothing",
-        "eth0 waits for proof",
-        "wlan0 to eth0",
-        "eth0 waits for nothing",
-    ];
-    // Whether a port is ready for a moment before it is asked for proof is a matter of taste.
-    let told: Vec<_> = told.iter().map(String::as_str).collect();
-    let without_ready: Vec<_> =
-        expected.iter().copied().enumerate().filter(|(n, _)| *n != 4).map(|(_, line)| line).collect();
-    assert!(told == expected || told == without_ready, "{told:#?}");
+    let failovers: Vec<_> =
+        told.iter().filter(|line| !line.contains("waits for")).map(String::as_str).collect();
+    assert_eq!(failovers, ["eth0 down", "eth0 to wlan0", "eth0 up", "wlan0 to eth0"]);
+    // Until it is known who could prove the path, the port waits for nothing that could be named.
+    let mut waits: Vec<_> =
+        told.iter().filter(|line| line.contains("waits for")).map(String::as_str).collect();
+    waits.dedup();
+    let nothing = "eth0 waits for nothing";
+    let expected = ["eth0 waits for carrier", nothing, "eth0 waits for proof", nothing];
+    assert!(waits == expected || waits == [expected[0], expected[2], nothing], "{told:#?}");
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub struct BondConfig {
     pub resend_igmp: u8,
     /// Should a standby port hand up what it hears, too (kernel driver; the ebpf driver always accepts unicast)?
     pub all_slaves_active: bool,
+    /// Should the kernel ask a driver's carrier state, and not its MII registers (kernel driver)? Kernel: `use_carrier`,
+    /// which knows nothing but this any more from 6.18 on.
+    pub use_carrier: bool,
 }
 
 impl Default for BondConfig {
@@ -63,6 +66,7 @@ impl Default for BondConfig {
             probes: Probes::default(),
             resend_igmp: 1,
             all_slaves_active: false,
+            use_carrier: true,
         }
     }
 }

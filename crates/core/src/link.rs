@@ -65,7 +65,7 @@ impl Link {
         match (self.state, sense) {
             (LinkState::Up, Sense::Good(_)) | (LinkState::Down, Sense::Bad(_)) => {}
             (LinkState::Down | LinkState::Back, Sense::Good(Duration::ZERO)) => {
-                self.enter(LinkState::Up, None)
+                self.enter(LinkState::Up, None);
             }
             (LinkState::Down, Sense::Good(delay)) => self.enter(LinkState::Back, Some(now + delay)),
             // A delay that was shortened meanwhile counts from now.
@@ -77,7 +77,7 @@ impl Link {
             (LinkState::Fail, Sense::Good(_)) => self.enter(LinkState::Up, None),
             (LinkState::Back, Sense::Bad(_)) => self.enter(LinkState::Down, None),
             (LinkState::Up, Sense::Bad(delay)) if !delay.is_zero() => {
-                self.enter(LinkState::Fail, Some(now + delay))
+                self.enter(LinkState::Fail, Some(now + delay));
             }
             (LinkState::Up | LinkState::Fail, Sense::Bad(_)) => self.go_down(),
             (LinkState::Back, Sense::Good(_)) => {}

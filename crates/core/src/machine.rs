@@ -133,7 +133,7 @@ impl Machine {
         let mut trigger = Trigger::Ordinary;
         match event {
             Event::PortAppeared { port, info } | Event::PortChanged { port, info } => {
-                self.port_told(port, info)
+                self.port_told(port, info);
             }
             Event::PortVanished { port } => self.port_vanished(port),
             Event::Carrier { port, up } => self.carrier_sensed(now, port, up),

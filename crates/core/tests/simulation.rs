@@ -14,9 +14,10 @@
 
 mod support;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hitless_core::config::{
     BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Probes, Validate,
@@ -38,8 +39,7 @@ fn random_lives_end_well() {
     if let Some(seed) = environment("HITLESS_SEED") {
         return live(seed);
     }
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let mut seeds = Random::new(since.as_secs() << 20 ^ u64::from(since.subsec_nanos()));
+    let mut seeds = Random::new(RandomState::new().build_hasher().finish());
     let schedules = environment("HITLESS_SCHEDULES").unwrap_or(SCHEDULES);
     let seeds: Vec<u64> = (0..schedules).map(|_| seeds.next() >> 16).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

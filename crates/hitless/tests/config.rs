@@ -71,6 +71,7 @@ fn every_option() {
         arp-all-targets = "all"
         resend-igmp = 5
         all-slaves-active = true
+        use-carrier = false
         port.eth1 = { prio = -10, queue-id = 2 }
         [bond.b.ip]
         address = ["10.0.0.5/24", "2001:db8::5/64"]
@@ -94,7 +95,7 @@ fn every_option() {
     assert_eq!(times.map(|time| time.as_millis()), [100, 200, 300, 400, 500]);
     assert_eq!(options.fail_over_mac, FailOverMac::Active);
     assert_eq!((options.min_links, options.num_peer_notif, options.resend_igmp), (2, 3, 5));
-    assert!(options.all_slaves_active && options.probes.all_targets);
+    assert!(options.all_slaves_active && options.probes.all_targets && !options.use_carrier);
     assert_eq!((options.probes.arp_targets.len(), options.probes.ns_targets.len()), (1, 2));
     assert_eq!(options.probes.missed_max, 4);
     assert_eq!(

@@ -27,7 +27,7 @@ fn ahead_of_the_kernel() {
     assert_eq!(port(&home.laptop, "eth0")["mii_status"], "UP", "the kernel has not looked yet");
     assert!(begun.elapsed() < 30 * SECOND);
     let bond = daemon.bond("bond0").unwrap();
-    assert_eq!(bond["last_failover"]["cause"], "carrier-lost", "{bond:#}");
+    assert_eq!(bond["last_failover"]["cause"], "carrier_lost", "{bond:#}");
 }
 
 /// Without a daemon the kernel fails over, and does not run back; the next daemon takes over what it finds.

@@ -7,13 +7,13 @@ use hitless_lab::wait::{Look, until};
 use hitless_lab::{Daemon, Home, HomeOptions, uml};
 use serde_json::Value;
 
-pub const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// How long anything may take that is to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the body in a guest. `test` is the path of the test that calls this.
-pub fn in_guest(test: &str, limit: Duration, body: impl FnOnce()) {
+pub(crate) fn in_guest(test: &str, limit: Duration, body: impl FnOnce()) {
     if uml::in_guest() {
         body();
     } else if let Err(error) = uml::rerun(test, limit) {
@@ -21,17 +21,17 @@ pub fn in_guest(test: &str, limit: Duration, body: impl FnOnce()) {
     }
 }
 
-pub fn home() -> Home {
+pub(crate) fn home() -> Home {
     Home::new(HomeOptions::default()).unwrap()
 }
 
 /// A configuration of bond0 on the kernel driver, with further lines for the bond.
-pub fn config(options: &str) -> String {
+pub(crate) fn config(options: &str) -> String {
     config_with("ports = [\"eth0\", \"wlan0\"]", options)
 }
 
 /// The same with other ports.
-pub fn config_with(ports: &str, options: &str) -> String {
+pub(crate) fn config_with(ports: &str, options: &str) -> String {
     format!(
         "[bond.bond0]\ndriver = \"kernel\"\n{ports}\n{options}\n\
          [bond.bond0.ip]\naddress = [\"192.168.1.5/24\", \"fd00:1::5/64\"]\ngateway = [\"192.168.1.1\"]\n"
@@ -39,7 +39,7 @@ pub fn config_with(ports: &str, options: &str) -> String {
 }
 
 /// Starts the daemon with this configuration, and waits until both ports are up.
-pub fn start<'a>(home: &'a Home, config: &str) -> Daemon<'a> {
+pub(crate) fn start<'a>(home: &'a Home, config: &str) -> Daemon<'a> {
     let daemon = Daemon::start_with_config(&home.laptop, config).unwrap();
     wait_both_up(&daemon);
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
@@ -47,7 +47,7 @@ pub fn start<'a>(home: &'a Home, config: &str) -> Daemon<'a> {
 }
 
 /// Waits until both ports are up and the kernel thinks so, too.
-pub fn wait_both_up(daemon: &Daemon<'_>) {
+pub(crate) fn wait_both_up(daemon: &Daemon<'_>) {
     let both_up = |bond: &Value| {
         let ports = bond["ports"].as_array().cloned().unwrap_or_default();
         ports.len() >= 2 && ports.iter().all(|port| port["link"] == "up")
@@ -56,38 +56,38 @@ pub fn wait_both_up(daemon: &Daemon<'_>) {
 }
 
 /// Makes a new configuration count.
-pub fn reload(daemon: &Daemon<'_>, config: &str) {
+pub(crate) fn reload(daemon: &Daemon<'_>, config: &str) {
     daemon.write_config(config).unwrap();
     daemon.ask(&["reload"]).unwrap();
 }
 
 /// What the kernel shows of an interface; null if there is none.
-pub fn link(host: &Namespace, name: &str) -> Value {
+pub(crate) fn link(host: &Namespace, name: &str) -> Value {
     let Ok(shown) = host.ip(&format!("-json -details link show dev {name}")) else { return Value::Null };
     serde_json::from_str::<Value>(&shown).unwrap()[0].clone()
 }
 
 /// The options of a bond in the kernel.
-pub fn bond(host: &Namespace, name: &str) -> Value {
+pub(crate) fn bond(host: &Namespace, name: &str) -> Value {
     link(host, name)["linkinfo"]["info_data"].clone()
 }
 
 /// What the kernel shows of a port's place in its bond.
-pub fn port(host: &Namespace, name: &str) -> Value {
+pub(crate) fn port(host: &Namespace, name: &str) -> Value {
     link(host, name)["linkinfo"]["info_slave_data"].clone()
 }
 
 /// The active port in the kernel.
-pub fn active(host: &Namespace, name: &str) -> Option<String> {
+pub(crate) fn active(host: &Namespace, name: &str) -> Option<String> {
     bond(host, name)["active_slave"].as_str().map(str::to_owned)
 }
 
-pub fn mac(host: &Namespace, name: &str) -> String {
+pub(crate) fn mac(host: &Namespace, name: &str) -> String {
     link(host, name)["address"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Waits until the kernel shows something as wished.
-pub fn wait_shown(
+pub(crate) fn wait_shown(
     host: &Namespace,
     name: &str,
     what: &str,
@@ -102,13 +102,13 @@ pub fn wait_shown(
 }
 
 /// Waits until this is the active port in the kernel.
-pub fn wait_kernel_active(host: &Namespace, port: &str, limit: Duration) {
+pub(crate) fn wait_kernel_active(host: &Namespace, port: &str, limit: Duration) {
     let what = format!("{port} to be the kernel's active port");
     wait_shown(host, "bond0", &what, limit, |shown| shown["linkinfo"]["info_data"]["active_slave"] == port);
 }
 
 /// Waits until the kernel thinks that a port's link is up.
-pub fn wait_kernel_up(host: &Namespace, port: &str) {
+pub(crate) fn wait_kernel_up(host: &Namespace, port: &str) {
     let what = format!("{port} to be up in the kernel");
     wait_shown(host, port, &what, PATIENCE, |shown| {
         shown["linkinfo"]["info_slave_data"]["mii_status"] == "UP"
@@ -116,7 +116,7 @@ pub fn wait_kernel_up(host: &Namespace, port: &str) {
 }
 
 /// What is to be as it was when an interface is given back.
-pub fn as_found(host: &Namespace, name: &str) -> Value {
+pub(crate) fn as_found(host: &Namespace, name: &str) -> Value {
     let shown = link(host, name);
     let up = shown["flags"].as_array().unwrap().contains(&"UP".into());
     let v6 = host.run(&["cat", &format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6")]).unwrap();
@@ -129,14 +129,14 @@ pub fn as_found(host: &Namespace, name: &str) -> Value {
 }
 
 /// A command that has to be refused; what it said.
-pub fn refused(daemon: &Daemon<'_>, arguments: &[&str]) -> String {
+pub(crate) fn refused(daemon: &Daemon<'_>, arguments: &[&str]) -> String {
     let output = daemon.command(arguments).unwrap();
     assert!(!output.status.success(), "{arguments:?} succeeded");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A daemon that must not start with this; what it said.
-pub fn must_not_start(host: &Namespace, config: &str) -> String {
+pub(crate) fn must_not_start(host: &Namespace, config: &str) -> String {
     match Daemon::start_with_config(host, config) {
         Ok(daemon) => panic!("it started:\n{}", daemon.log()),
         Err(error) => error.to_string(),

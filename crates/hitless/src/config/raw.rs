@@ -38,6 +38,7 @@ pub(super) struct Bond {
     pub(super) arp_all_targets: Option<At<bool>>,
     pub(super) resend_igmp: Option<At<i64>>,
     pub(super) all_slaves_active: Option<At<bool>>,
+    pub(super) use_carrier: Option<At<bool>>,
     pub(super) port: Vec<Port>,
     pub(super) ip: Ip,
 }
@@ -183,6 +184,7 @@ fn bond(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> B
         arp_all_targets: r.choice("arp-all-targets", ALL_TARGETS),
         resend_igmp: r.integer("resend-igmp", 0..=255, ""),
         all_slaves_active: r.boolean("all-slaves-active"),
+        use_carrier: r.boolean("use-carrier"),
         name,
         port: Vec::new(),
         ip: Ip::default(),

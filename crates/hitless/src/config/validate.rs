@@ -35,6 +35,7 @@ fn bond(raw: &raw::Bond, problems: &mut Vec<Problem>) -> Bond {
         probes: options::probes(raw, problems),
         resend_igmp: byte(raw.resend_igmp.as_ref(), default.resend_igmp),
         all_slaves_active: raw.all_slaves_active.as_ref().map_or(default.all_slaves_active, |at| at.value),
+        use_carrier: raw.use_carrier.as_ref().map_or(default.use_carrier, |at| at.value),
         ports: patterns,
     };
     Bond {

@@ -1,8 +1,10 @@
 //! What can be known to be wrong before anything is changed.
 
+use hitless_core::config::FailOverMac;
+
 use super::RunError;
 use crate::config::Config;
-use crate::driver::{self, Tools};
+use crate::driver::{self, DriverError, Tools};
 
 /// Refuses a configuration whose ports, as far as they are there, belong to something else.
 pub(super) async fn check(tools: &Tools, config: &Config) -> Result<(), RunError> {
@@ -11,6 +13,12 @@ pub(super) async fn check(tools: &Tools, config: &Config) -> Result<(), RunError
         let own = links.iter().find(|link| link.name == bond.name).map_or(0, |link| link.index);
         let named = bond.options.ports.iter().filter(|pattern| !pattern.is_glob());
         for port in named.filter_map(|pattern| links.iter().find(|link| pattern.matches(&link.name))) {
+            if bond.options.fail_over_mac == FailOverMac::Follow && port.is_wireless() {
+                let reason = "fail-over-mac = \"follow\" changes its address while it is up, which Wi-Fi refuses: \
+                              use \"none\" or \"active\"";
+                let source = DriverError::NotAPort { port: port.name.clone(), reason };
+                return Err(RunError::Bond { bond: bond.name.clone(), source });
+            }
             driver::check_port(tools, &bond.name, own, port)
                 .await
                 .map_err(|source| RunError::Bond { bond: bond.name.clone(), source })?;

@@ -278,6 +278,7 @@ fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
         resend_igmp: Some(options.resend_igmp.into()),
         num_peer_notif: Some(options.num_peer_notif),
         all_slaves_active: Some(options.all_slaves_active),
+        use_carrier: Some(options.use_carrier),
         min_links: Some(options.min_links),
         ..BondAttributes::default()
     };
