@@ -308,10 +308,9 @@ fn failback_by_carrier_does_what_bonding_does() {
     daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
     // Nothing comes through, and still it is used: the carrier is all that counts.
     home.pull("eth0").unwrap();
-    home.plug("eth0").unwrap();
-    home.silence("eth0").unwrap();
+    plug_into_nothing(&home);
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
-    home.unsilence("eth0").unwrap();
+    revive(&home);
     traffic.finish();
 }
 
@@ -322,8 +321,7 @@ fn a_port_without_proof_is_used_when_the_present_one_dies() {
     let traffic = Traffic::start(&home, 0);
     home.pull("eth0").unwrap();
     daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
-    home.plug("eth0").unwrap();
-    home.silence("eth0").unwrap();
+    plug_into_nothing(&home);
     wait_port(&daemon, "eth0", "to wait for proof", |port| {
         port["waiting"].as_str().is_some_and(|waiting| waiting.contains("192.168.1.1"))
     });
@@ -331,7 +329,7 @@ fn a_port_without_proof_is_used_when_the_present_one_dies() {
     assert_eq!(daemon.bond("bond0").unwrap()["active"], "wlan0");
     home.pull("wlan0").unwrap();
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
-    home.unsilence("eth0").unwrap();
+    revive(&home);
     traffic.finish();
 }
 
@@ -341,8 +339,7 @@ fn failback_without_proof_after_the_timeout() {
     let daemon = bonded(&home, "failback-timeout = 300");
     home.pull("eth0").unwrap();
     daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
-    home.plug("eth0").unwrap();
-    home.silence("eth0").unwrap();
+    plug_into_nothing(&home);
     let status = daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     assert_eq!(status["last_failover"]["cause"], "better_port");
 }

@@ -17,7 +17,7 @@ pub struct BondConfig {
     /// Options of single ports, by interface name.
     pub port_options: BTreeMap<String, PortOptions>,
     /// The port that is active whenever it can be, subject to [`PrimaryReselect`].
-    /// A configuration without one means the first of `ports`.
+    /// (A configuration file without one means the first of `ports`; `None` means none.)
     pub primary: Option<PortPattern>,
     /// When a better port takes over from one that works.
     pub primary_reselect: PrimaryReselect,

@@ -291,6 +291,8 @@ pub enum Waiting {
     Updelay,
     /// A sign of life, after probes were lost.
     Probes,
+    /// Another chance, after the driver refused to use it.
+    SecondChance,
     /// An answer to a probe through it, of one of these; of nobody known yet, where it is empty.
     Proof(Vec<IpAddr>),
 }
@@ -303,6 +305,7 @@ impl fmt::Display for Waiting {
             Self::Carrier => f.write_str("carrier"),
             Self::Updelay => f.write_str("updelay"),
             Self::Probes => f.write_str("a sign of life after lost probes"),
+            Self::SecondChance => f.write_str("another try, because the driver refused to use it"),
             Self::Proof(targets) if targets.is_empty() => f.write_str(
                 "proof, but nobody to ask is known: set arp-ip-target or ns-ip6-target, or failback = \"carrier\"",
             ),

@@ -10,18 +10,19 @@ use crate::time::Instant;
 
 /// The waits between tries: the first, doubled with each failure up to the longest.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// The wait after the first failure.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// The longest wait.
-    pub longest: Duration,
+    pub(crate) longest: Duration,
 }
 
 impl Backoff {
     /// For what traffic waits for: the table, addresses, the carrier.
-    pub const FAST: Self = Self { first: Duration::from_millis(10), longest: Duration::from_secs(2) };
+    pub(crate) const FAST: Self = Self { first: Duration::from_millis(10), longest: Duration::from_secs(2) };
     /// For what may depend on someone's action: attaching an interface.
-    pub const SLOW: Self = Self { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
+    pub(crate) const SLOW: Self =
+        Self { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
 
     /// The wait after this many failures in a row.
     pub(crate) fn after(self, failures: u32) -> Duration {

@@ -9,7 +9,7 @@
 mod choice;
 pub mod config;
 pub mod event;
-pub mod goal;
+mod goal;
 mod link;
 pub mod mac;
 pub mod machine;

@@ -3,8 +3,8 @@
 //! Events and the time go in by [`Machine::handle`], which never fails; then the caller drains
 //! [`Machine::poll_action`] and [`Machine::poll_notice`] and sleeps until [`Machine::poll_timeout`].
 //!
-//! Every event ends in the same few steps ([`Machine::settle`]): judge paths, derive link states, elect the active
-//! port, and say what is wanted. What is wanted and not there becomes an action ([`actions`]); nothing else does.
+//! Every event ends in the same few steps (`settle`): judge paths, derive link states, elect the active
+//! port, and say what is wanted. What is wanted and not there becomes an action (`machine/actions.rs`); nothing else does.
 //! So a lost race, a failed action and a stranger who changed something are all repaired in the same way.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -202,13 +202,15 @@ impl Machine {
         let ours = |mac: MacAddr| self.ports.values().any(|port| port.address() == mac);
         let Some(heard) = wire::hear(frame) else { return };
         let is_target = |address| path::targets(&self.config.probes).any(|target| target == address);
+        let role = self.role(id);
         let (evidence, target) = match heard {
             Heard::Answer { from, .. } if is_target(from) => (Evidence::Target, Some(from)),
-            // Our own question, asked on the active port and heard on another: the segment carries it here.
+            // Our own question come back says nothing of the port that it was asked on.
+            Heard::Question { asker, .. } if role == Role::Active && ours(asker) => return,
+            // Asked on the active port and heard on another: the segment carries it here.
             Heard::Question { about, asker } if is_target(about) && ours(asker) => (Evidence::Target, None),
             Heard::Answer { .. } | Heard::Question { .. } => (Evidence::Probe, None),
         };
-        let role = self.role(id);
         let Some(port) = self.ports.get_mut(&id) else { return };
         port.path.hear(now, evidence, target, role, &self.config.probes);
         if let Heard::Answer { from, to } = heard {
@@ -271,8 +273,11 @@ impl Machine {
         if let Some(port) = self.ports.get_mut(&active).filter(|port| port.is_attached()) {
             port.carrier |= !port.sensed;
             port.path.begin(now);
-            port.link.assume_up();
             self.active = Some(active);
+        }
+        // Standbys as well: updelay begun anew would cost a bond with min-links its carrier.
+        for port in self.ports.values_mut().filter(|port| port.is_attached() && port.carrier) {
+            port.link.assume_up();
         }
     }
 

@@ -12,14 +12,27 @@ use std::time::Duration;
 use crate::mac::MacAddr;
 use crate::time::Instant;
 
-/// The waits between questions; the last one repeats.
+/// How long a plain question has for its answer, before the other kind is asked. It is short: until then, switches send
+/// what is for a shared address to the port that asked.
+const ANSWER_TIME: Duration = Duration::from_millis(20);
+
+/// The waits between pairs of questions; the last one repeats.
 const WAITS: [Duration; 5] = [
-    Duration::from_millis(20),
     Duration::from_millis(50),
     Duration::from_millis(100),
     Duration::from_millis(250),
     Duration::from_millis(500),
+    Duration::from_millis(1000),
 ];
+
+/// After so many questions (a minute) nobody is in a hurry any more.
+const PATIENT: u32 = 120;
+
+/// The wait between pairs of questions from then on.
+const PATIENT_WAIT: Duration = Duration::from_secs(5);
+
+/// The wait before someone to ask is looked for again, where nobody was found.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
 
 /// After so many questions without an answer, look again for someone to ask.
 const LOOK_AGAIN: u32 = 4;
@@ -85,18 +98,39 @@ impl Asking {
         self.looked || !self.targets.is_empty()
     }
 
-    /// A round of questions goes out now. Returns the address that the answers are to be sent to.
-    pub(crate) fn ask(&mut self, now: Instant, own: MacAddr, nobody: MacAddr) -> MacAddr {
-        let answer_to = if self.tries.is_multiple_of(2) { own } else { nobody };
-        let wait = WAITS.get(self.tries as usize).or(WAITS.last()).copied().unwrap_or_default();
-        self.next = now + wait;
+    /// Someone to ask was looked for, and these were found.
+    pub(crate) fn found(&mut self, now: Instant, targets: Vec<IpAddr>) {
+        if self.targets.is_empty() {
+            self.next = now;
+        }
+        self.targets = targets;
+    }
+
+    /// A round of questions goes out now. Returns the address that the answers are to be sent to; `None` while there is
+    /// nobody to ask.
+    pub(crate) fn ask(&mut self, now: Instant, own: MacAddr, nobody: MacAddr) -> Option<MacAddr> {
+        if self.targets.is_empty() {
+            self.next = now + LOOK_WAIT;
+            return None;
+        }
+        let plain = self.tries.is_multiple_of(2);
+        self.next = now + if plain { ANSWER_TIME } else { self.wait() };
         self.tries = self.tries.saturating_add(1);
-        answer_to
+        Some(if plain { own } else { nobody })
+    }
+
+    /// The wait after a pair of questions.
+    fn wait(&self) -> Duration {
+        let pairs = self.tries / 2;
+        let hurried = WAITS.get(pairs as usize).or(WAITS.last()).copied().unwrap_or_default();
+        if self.tries < PATIENT { hurried } else { PATIENT_WAIT }
     }
 
     /// Is this an answer to one of our questions?
     pub(crate) fn is_answered(&self, from: IpAddr, to: MacAddr, [own, nobody]: [MacAddr; 2]) -> bool {
-        self.targets.contains(&from) && (to == own || to == nobody || to.is_group())
+        // An advertisement answers a question without a sender to everyone; an ARP reply to everyone answers nobody.
+        let for_us = to == own || to == nobody || (from.is_ipv6() && to.is_group());
+        self.targets.contains(&from) && for_us
     }
 }
 
@@ -130,23 +164,25 @@ mod tests {
         let mut proof = Proof::begin(now, vec![target]);
         let asking = proof.asking_mut().expect("asking");
         let mut waits = Vec::new();
-        for n in 0..7 {
-            assert_eq!(asking.ask(now, OWN, nobody(OWN)), if n % 2 == 0 { OWN } else { nobody(OWN) });
+        for n in 0..12 {
+            assert_eq!(asking.ask(now, OWN, nobody(OWN)), Some(if n % 2 == 0 { OWN } else { nobody(OWN) }));
             waits.push((asking.next - now).as_millis());
             now = asking.next;
         }
-        assert_eq!(waits, [20, 50, 100, 250, 500, 500, 500]);
+        assert_eq!(waits, [20, 50, 20, 100, 20, 250, 20, 500, 20, 1000, 20, 1000]);
     }
 
     #[test]
     fn an_answer_is_a_targets_and_for_us() {
         let target: IpAddr = [192, 0, 2, 1].into();
-        let proof = Proof::begin(Instant::EPOCH, vec![target]);
+        let router: IpAddr = std::net::Ipv6Addr::LOCALHOST.into();
+        let proof = Proof::begin(Instant::EPOCH, vec![target, router]);
         let asking = proof.asking().expect("asking");
         let ours = [OWN, nobody(OWN)];
         assert!(asking.is_answered(target, OWN, ours));
         assert!(asking.is_answered(target, nobody(OWN), ours));
-        assert!(asking.is_answered(target, MacAddr::BROADCAST, ours));
+        assert!(!asking.is_answered(target, MacAddr::BROADCAST, ours));
+        assert!(asking.is_answered(router, MacAddr::BROADCAST, ours));
         assert!(!asking.is_answered(target, MacAddr([2, 0, 0, 0, 0, 9]), ours));
         assert!(!asking.is_answered([192, 0, 2, 9].into(), OWN, ours));
     }

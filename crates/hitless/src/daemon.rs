@@ -211,7 +211,7 @@ impl Daemon {
     /// themselves, and none that another bond has claimed.
     fn eligible(&self, links: Vec<Link>, bond: &BondTask) -> Vec<Link> {
         let own = |link: &Link| self.bonds.values().chain([bond]).any(|bond| bond.is_own(link));
-        let claimed = |link: &Link| self.bonds.values().any(|bond| bond.concerns(link));
+        let claimed = |link: &Link| self.bonds.values().any(|bond| bond.has(link.index) || bond.wants(&link.name));
         links.into_iter().filter(|link| !link.loopback && !own(link) && !claimed(link)).collect()
     }
 
@@ -222,7 +222,7 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         loop {
-            self.settle();
+            self.settle().await?;
             let woken = self.wait(&mut terminate, &mut interrupt, &mut hangup).await?;
             let now = self.now();
             match woken {
@@ -244,8 +244,24 @@ impl Daemon {
         Ok(())
     }
 
-    /// Carries out what machines want, and tells the world what happened.
-    fn settle(&mut self) {
+    /// Carries out what machines want, and answers whom it concerns.
+    async fn settle(&mut self) -> Result<(), RunError> {
+        self.carry_out();
+        // What one bond has given back may be what another waits for.
+        let returned = self.bonds.values_mut().filter_map(BondTask::take_returned).count();
+        if returned > 0 {
+            self.present_all().await?;
+            self.carry_out();
+        }
+        self.answer_settled();
+        if self.bonds.values().all(|bond| bond.under_way == 0) {
+            self.service.ready();
+        }
+        Ok(())
+    }
+
+    /// Begins what machines want, and tells the world what happened.
+    fn carry_out(&mut self) {
         let epoch = self.epoch;
         for bond in self.bonds.values_mut() {
             let (work, notices) = bond.drain(|| Instant::after_epoch(epoch.elapsed()));
@@ -253,10 +269,6 @@ impl Daemon {
             for notice in notices {
                 publish(&self.server, &bond.config.name, &notice);
             }
-        }
-        self.answer_settled();
-        if self.bonds.values().all(|bond| bond.under_way == 0) {
-            self.service.ready();
         }
     }
 
@@ -331,8 +343,13 @@ impl Daemon {
     fn link_changed(&mut self, now: Instant, link: &Link) {
         self.pace.link_event(now);
         if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(link)) {
-            bond.bond_changed(now, link);
-        } else if let Some(bond) = self.bonds.values_mut().find(|bond| bond.concerns(link)) {
+            return bond.own_changed(now, link);
+        }
+        // The bond that has it comes before the one that is to get it.
+        let owner = self.bonds.iter().find(|(_, bond)| bond.has(link.index));
+        let owner = owner.or_else(|| self.bonds.iter().find(|(_, bond)| bond.wants(&link.name)));
+        let Some(id) = owner.map(|(id, _)| *id) else { return };
+        if let Some(bond) = self.bonds.get_mut(&id) {
             bond.link_changed(now, &mut self.ethtool, link);
         }
     }
@@ -344,6 +361,7 @@ impl Daemon {
         let ids: Vec<_> = self.bonds.keys().copied().collect();
         for id in ids {
             let Some(mut bond) = self.bonds.remove(&id) else { continue };
+            bond.forget_gone(now, &links);
             let links = self.eligible(links.clone(), &bond);
             bond.present(now, &mut self.ethtool, &links);
             self.bonds.insert(id, bond);

@@ -234,6 +234,16 @@ impl Netlink {
         self.change_link(index, info, "change the active port of", refusal).await
     }
 
+    /// Make the bond forget its primary, also one that is not a port any more: the kernel remembers it by name, and
+    /// moves to an interface of that name as soon as it is a port and up. The active port stays.
+    ///
+    /// # Errors
+    /// When it is not a bond.
+    pub async fn forget_primary(&self, index: u32) -> Result<(), RequestError> {
+        let info = bond_info(vec![InfoBond::Primary(0)]);
+        self.change_link(index, info, "take the primary from", option_refusal).await
+    }
+
     /// Change the options of a port of a bond.
     ///
     /// # Errors
@@ -339,7 +349,9 @@ impl BondAttributes {
             use_carrier: differing(&self.use_carrier, &present.use_carrier),
             arp_interval: differing(&self.arp_interval, &present.arp_interval),
             arp_ip_target: differing(&self.arp_ip_target, &present.arp_ip_target),
-            ns_ip6_target: differing(&self.ns_ip6_target, &present.ns_ip6_target),
+            // The kernel says nothing of an empty list, just as one that does not have the option.
+            ns_ip6_target: differing(&self.ns_ip6_target, &present.ns_ip6_target)
+                .filter(|targets| !targets.is_empty() || present.ns_ip6_target.is_some()),
             arp_validate: differing(&self.arp_validate, &present.arp_validate),
             arp_all_targets: differing(&self.arp_all_targets, &present.arp_all_targets),
             missed_max: differing(&self.missed_max, &present.missed_max),

@@ -42,15 +42,15 @@ fn not_before_an_answer() {
     daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
     meter.wait_flowing(100, PATIENCE).unwrap();
     meter.mark("silent");
+    mute(&home, "eth0");
     home.plug("eth0").unwrap();
-    home.silence("eth0").unwrap();
     wait_kernel_up(&home.laptop, "eth0");
     waits_for_proof(&daemon, "eth0");
     linger(SECOND).unwrap();
     assert_eq!(active(&home.laptop, "bond0").as_deref(), Some("wlan0"));
     assert_eq!(daemon.bond("bond0").unwrap()["active"], "wlan0");
     meter.mark("speaks");
-    home.unsilence("eth0").unwrap();
+    unmute(&home, "eth0");
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     wait_kernel_active(&home.laptop, "eth0", PATIENCE);
     meter.wait_flowing(200, PATIENCE).unwrap();
@@ -70,13 +70,15 @@ fn a_new_interface_is_not_believed_either() {
     let mut meter = Meter::start(near, far, 500).unwrap();
     meter.wait_flowing(100, PATIENCE).unwrap();
     meter.mark("back");
-    home.appear("eth0").unwrap();
-    home.silence("eth0").unwrap();
+    // The far end is new, too, and mute before the near one is a port.
+    home.laptop.ip("link add eth0 type veth peer name swp0").unwrap();
+    home.laptop.ip(&format!("link set swp0 netns {}", home.switch.name())).unwrap();
+    home.switch.ip("link set swp0 up").unwrap();
     waits_for_proof(&daemon, "eth0");
     wait_kernel_up(&home.laptop, "eth0");
     linger(SECOND).unwrap();
     assert_eq!(active(&home.laptop, "bond0").as_deref(), Some("wlan0"));
-    home.unsilence("eth0").unwrap();
+    home.switch.ip("link set swp0 master br0").unwrap();
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     meter.wait_flowing(100, PATIENCE).unwrap();
     assert_eq!(bond(&home.laptop, "bond0")["primary"], "eth0");
@@ -90,8 +92,8 @@ fn on_carrier_as_bonding_does() {
     let daemon = start(&home, &config("failback = \"carrier\""));
     home.pull("eth0").unwrap();
     daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    mute(&home, "eth0");
     home.plug("eth0").unwrap();
-    home.silence("eth0").unwrap();
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     wait_kernel_active(&home.laptop, "eth0", PATIENCE);
     assert!(!daemon.log().contains("failed"), "{}", daemon.log());
@@ -103,8 +105,8 @@ fn anything_beats_nothing() {
     let daemon = start(&home, &config(""));
     home.pull("eth0").unwrap();
     daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    mute(&home, "eth0");
     home.plug("eth0").unwrap();
-    home.silence("eth0").unwrap();
     waits_for_proof(&daemon, "eth0");
     home.pull("wlan0").unwrap();
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();

@@ -132,6 +132,7 @@ fn drift() {
     let daemon = start(&home, &config(""));
     wait_kernel_up(laptop, "wlan0");
     let events = daemon.watch().unwrap();
+    events.wait("the status, which comes first", PATIENCE, |event| event["bonds"].is_array()).unwrap();
     let repaired = |n: usize| {
         hitless_lab::wait::until("a word about the repair", PATIENCE, || {
             let told = events.events();

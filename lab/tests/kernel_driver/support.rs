@@ -142,3 +142,26 @@ pub(crate) fn must_not_start(host: &Namespace, config: &str) -> String {
         Err(error) => error.to_string(),
     }
 }
+
+/// The switch drops everything that comes from a port and goes to it, also when that is plugged in anew.
+pub(crate) fn mute(home: &Home, port: &str) {
+    let far = far(port);
+    home.switch.run(&["tc", "qdisc", "add", "dev", far, "clsact"]).unwrap();
+    for direction in ["ingress", "egress"] {
+        home.switch.run(&["tc", "filter", "add", "dev", far, direction, "matchall", "action", "drop"]).unwrap();
+    }
+}
+
+/// Ends what [`mute`] began.
+pub(crate) fn unmute(home: &Home, port: &str) {
+    home.switch.run(&["tc", "qdisc", "del", "dev", far(port), "clsact"]).unwrap();
+}
+
+/// The far end of a link.
+fn far(port: &str) -> &'static str {
+    match port {
+        "eth0" => "swp0",
+        "wlan0" => "swp1",
+        other => panic!("{other}?"),
+    }
+}

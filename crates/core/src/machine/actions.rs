@@ -283,7 +283,7 @@ impl Machine {
                 asking.looking = false;
                 asking.looked = true;
                 match result {
-                    Ok(Outcome::Targets(targets)) if !targets.is_empty() => asking.targets = targets,
+                    Ok(Outcome::Targets(targets)) if !targets.is_empty() => asking.found(now, targets),
                     Ok(_) => {}
                     Err(failure) => self.retry("looking for someone to prove a path with", failure),
                 }

@@ -113,6 +113,9 @@ impl Port {
         if !self.carrier {
             return Some(Waiting::Carrier);
         }
+        if self.refused_until.is_some() {
+            return Some(Waiting::SecondChance);
+        }
         match (self.link.state(), self.path.verdict()) {
             (LinkState::Down, Verdict::Quiet | Verdict::Dead(_)) => Some(Waiting::Probes),
             (LinkState::Back, _) => Some(Waiting::Updelay),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Machine, Notification};
-use crate::config::{Evidence, Failback};
+use crate::config::{Evidence, FailOverMac, Failback};
 use crate::event::PortId;
 use crate::goal::Backoff;
 use crate::machine::actions::OneShot;
@@ -122,6 +122,7 @@ impl Machine {
             .copied()
             .filter(|id| self.failback_timeout(*id).is_some_and(|at| at <= now))
             .collect();
+        let shared = self.config.fail_over_mac != FailOverMac::Active;
         for (id, port) in &mut self.ports {
             if over.contains(id) {
                 port.proof = Proof::Given;
@@ -136,9 +137,14 @@ impl Machine {
                 self.one_shots.push_back(OneShot::FindTargets { port: *id });
                 asking.looking = true;
             }
-            let answer_to = asking.ask(now, own, nobody);
+            let Some(answer_to) = asking.ask(now, own, nobody) else { continue };
             let questions = asking.targets.iter().map(|target| wire::probe(own, answer_to, *target));
             self.one_shots.extend(questions.map(|frame| OneShot::Send { port: *id, frame }));
+            // The questions have told switches that the shared address is here. An answer to nobody finds its way all
+            // the same; everything else is to go to the active port, as before.
+            if answer_to == nobody && shared {
+                self.one_shots.extend(self.active.map(|active| OneShot::NotifyPeers { port: active }));
+            }
         }
     }
 

@@ -197,6 +197,24 @@ fn a_strangers_answer_is_none() {
 }
 
 #[test]
+fn our_own_question_that_comes_back_where_it_went_out_is_no_sign_of_life() {
+    for evidence in [Evidence::Probe, Evidence::Target] {
+        let mut w = probing(plain(&["eth0", "wlan0"]), &[V4], evidence);
+        let eth0 = w.plug("eth0");
+        w.plug("wlan0");
+        w.run(ms(1000));
+        w.set_path(eth0, Reach::Dead);
+        for _ in 0..40 {
+            let ours = w.bond_mac.unwrap();
+            let frame = wire::probe(ours, ours, V4.parse().unwrap());
+            w.tell(hitless_core::event::Event::Frame { port: eth0, frame });
+            w.run(ms(10));
+        }
+        w.assert_active("wlan0");
+    }
+}
+
+#[test]
 fn any_arp_frame_is_enough_where_no_target_is_asked_for() {
     let mut w = probing(plain(&["eth0", "wlan0"]), &[V4], Evidence::Probe);
     let eth0 = w.plug("eth0");

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hitless_core::config::{BondConfig, FailOverMac, Failback};
 use hitless_core::event::{Action, Cause, Event, PortId, Waiting};
+use hitless_core::mac::MacAddr;
 use hitless_core::wire;
 
 use crate::support::network::{Reach, arp_reply};
@@ -114,6 +115,8 @@ fn somebody_elses_answer_proves_nothing() {
     let others = [
         arp_reply("192.0.2.77".parse().unwrap(), mac(77), ours),
         arp_reply(gateway(), mac(0xaa), mac(78)),
+        // An announcement to everyone comes in also where nothing gets out.
+        arp_reply(gateway(), mac(0xaa), MacAddr::BROADCAST),
         wire::probe(mac(77), mac(77), gateway()),
         wire::announcement(mac(77), "192.0.2.77".parse().unwrap()),
     ];

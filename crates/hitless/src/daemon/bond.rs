@@ -28,6 +28,9 @@ use crate::driver::{Driver, DriverError, Tools};
 /// How often what the driver has is compared with what the machine wants, when nothing calls for it.
 const OBSERVE: Duration = Duration::from_secs(5);
 
+/// How long an action may take: far longer than any request does, unless the kernel or a driver hangs.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// How long a bond waits for a carrier before it gets its addresses without one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -71,6 +74,15 @@ struct OwnLink {
     active: Option<u32>,
 }
 
+/// When a bond is to get its addresses.
+#[derive(Clone, Copy, Debug)]
+struct Addressing {
+    /// Not before, even if it has a carrier.
+    from: Instant,
+    /// Not after, even if it has none.
+    by: Instant,
+}
+
 /// One bond.
 pub(super) struct BondTask {
     id: BondId,
@@ -86,8 +98,10 @@ pub(super) struct BondTask {
     observing: bool,
     /// What the bond has of addresses, as far as they come from us.
     pub(super) addresses: IpConfig,
-    /// When to give the bond its addresses at the latest, while it does not have them.
-    address_by: Option<Instant>,
+    /// When to give the bond its addresses, while it does not have them.
+    addressing: Option<Addressing>,
+    /// Were ports given back lately that are not wanted any more?
+    returned: bool,
     actions_begun: u64,
     /// Actions and observations under way.
     pub(super) under_way: usize,
@@ -114,7 +128,8 @@ impl BondTask {
             next_observation: Instant::EPOCH,
             observing: false,
             addresses: IpConfig::default(),
-            address_by: None,
+            addressing: None,
+            returned: false,
             actions_begun: 0,
             under_way: 0,
         }
@@ -135,9 +150,14 @@ impl BondTask {
 
     // ---- interfaces ----------------------------------------------------------------------------------------------
 
-    /// Is it to be, or is it, a port of this bond?
-    pub(super) fn concerns(&self, link: &Link) -> bool {
-        self.config.options.preference(&link.name).is_some() || self.ports.contains_key(&PortId(link.index))
+    /// Is it a port of this bond, or not yet given back?
+    pub(super) fn has(&self, index: u32) -> bool {
+        self.ports.contains_key(&PortId(index))
+    }
+
+    /// Is an interface of this name to be a port of this bond?
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.config.options.preference(name).is_some()
     }
 
     /// An interface that concerns the bond is there, or changed.
@@ -159,8 +179,7 @@ impl BondTask {
             // New, or renamed, or with another speed.
             _ => {
                 let info = self.info(ethtool, link);
-                let wanted = self.config.options.preference(&link.name).is_some();
-                let event = if wanted { Event::PortAppeared { port, info } } else { Event::PortChanged { port, info } };
+                let event = if self.wants(&link.name) { Event::PortAppeared { port, info } } else { Event::PortChanged { port, info } };
                 self.machine.handle(now, event);
             }
         }
@@ -182,19 +201,19 @@ impl BondTask {
         self.machine.handle(now, Event::PortVanished { port });
     }
 
-    /// Presents all interfaces that concern the bond; those that are known already do no harm.
-    pub(super) fn present(&mut self, now: Instant, ethtool: &mut Ethtool, links: &[Link]) {
-        let gone: Vec<_> = self
-            .ports
-            .keys()
-            .filter(|port| !links.iter().any(|link| link.index == port.0))
-            .map(|port| port.0)
-            .collect();
+    /// Takes note of ports that are not among all the interfaces there are.
+    pub(super) fn forget_gone(&mut self, now: Instant, links: &[Link]) {
+        let there = |port: &PortId| links.iter().any(|link| link.index == port.0);
+        let gone: Vec<_> = self.ports.keys().filter(|port| !there(port)).map(|port| port.0).collect();
         for index in gone {
             self.link_gone(now, index);
         }
+    }
+
+    /// Presents interfaces that could be ports; those that are known already do no harm.
+    pub(super) fn present(&mut self, now: Instant, ethtool: &mut Ethtool, links: &[Link]) {
         for link in links {
-            if self.config.options.preference(&link.name).is_some() {
+            if self.wants(&link.name) {
                 self.ports.remove(&PortId(link.index));
                 self.link_changed(now, ethtool, link);
             }
@@ -213,8 +232,11 @@ impl BondTask {
         }
     }
 
-    /// The bond's own interface changed: something about it may have to be put right.
-    pub(super) fn bond_changed(&mut self, now: Instant, link: &Link) {
+    /// The bond's own interface or its parked peer changed: something about it may have to be put right.
+    pub(super) fn own_changed(&mut self, now: Instant, link: &Link) {
+        if link.index != self.driver.index() {
+            return self.look_soon(now);
+        }
         let active = link.bond.as_ref().and_then(|bond| bond.active);
         let state = OwnLink { up: link.admin_up, mac: link.mac, mtu: link.mtu, active };
         let before = self.own_link.replace(state);
@@ -272,7 +294,7 @@ impl BondTask {
             Some(self.next_poll).filter(|_| !self.config.options.miimon.is_zero() && !self.ports.is_empty());
         let observation = Some(self.next_observation).filter(|_| !self.observing && self.under_way == 0);
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
-        let address = self.address_by.filter(|_| self.under_way == 0);
+        let address = self.address_at().filter(|_| self.under_way == 0);
         [poll, observation, machine, address].into_iter().flatten().min()
     }
 
@@ -300,11 +322,17 @@ impl BondTask {
     fn forget_returned(&mut self, notices: &[Notice]) {
         for notice in notices {
             if let Notice::Detached { port } = notice
-                && self.config.options.preference(port).is_none()
+                && !self.wants(port)
             {
                 self.ports.retain(|_, seen| seen.link.name != *port);
+                self.returned = true;
             }
         }
+    }
+
+    /// Were ports given back since this was last asked?
+    pub(super) fn take_returned(&mut self) -> Option<()> {
+        std::mem::take(&mut self.returned).then_some(())
     }
 
     fn perform_now(&mut self, action: &Action) -> Option<Result<Outcome, Failure>> {
@@ -333,7 +361,7 @@ impl BondTask {
     fn perform(&self, id: ActionId, action: Action) -> Work {
         let (bond, driver, netlink) = (self.id, self.driver.clone(), self.tools.netlink.clone());
         let index = driver.index();
-        Box::pin(async move {
+        within(bond, id, async move {
             let result = match action {
                 Action::CountReceived { port } => netlink.rx_packets(port.0).await.map(Outcome::Received),
                 Action::FindTargets => peers::find_targets(&netlink, index).await.map(Outcome::Targets),
@@ -347,11 +375,9 @@ impl BondTask {
                 | Action::SetPortMac { .. }
                 | Action::SetCarrier(_)
                 | Action::Send { .. }
-                | Action::Listen { .. } => {
-                    return completed(bond, Completion::Action(id, driver.perform(action).await));
-                }
+                | Action::Listen { .. } => return driver.perform(action).await,
             };
-            completed(bond, Completion::Action(id, result.map_err(|error| Failure(error.to_string()))))
+            result.map_err(|error| Failure(error.to_string()))
         })
     }
 
@@ -369,11 +395,10 @@ impl BondTask {
 
     /// Gives the bond its addresses: as soon as it has a carrier, so that nobody who waits for them speaks into the void.
     fn address(&mut self, now: Instant) -> Option<Work> {
-        let by = self.address_by?;
-        if self.under_way > 0 || (now < by && !self.snapshot().carrier) {
+        if self.under_way > 0 || now < self.address_at()? {
             return None;
         }
-        self.address_by = None;
+        self.addressing = None;
         let before = std::mem::replace(&mut self.addresses, self.config.ip.clone());
         let (bond, index, wanted) = (self.id, self.driver.index(), self.config.ip.clone());
         let netlink = self.tools.netlink.clone();
@@ -383,9 +408,16 @@ impl BondTask {
         }))
     }
 
+    /// When the bond gets its addresses. One that someone has switched off keeps no routes: not before it is on again.
+    fn address_at(&self) -> Option<Instant> {
+        let Addressing { from, by } = self.addressing?;
+        let off = self.own_link.is_some_and(|own| !own.up);
+        (!off).then(|| if self.machine.has_carrier() { from } else { by })
+    }
+
     /// The bond is to have the addresses that are configured.
     pub(super) fn address_soon(&mut self, now: Instant) {
-        self.address_by = Some(now + PATIENCE);
+        self.addressing = Some(Addressing { from: now, by: now + PATIENCE });
     }
 
     pub(super) fn complete(&mut self, now: Instant, completion: Completion) -> Option<Work> {
@@ -419,7 +451,8 @@ impl BondTask {
             Completion::Addressed { result } => {
                 if let Err(error) = result {
                     tracing::warn!(bond = self.config.name, error = chain(&error), "will be tried again");
-                    self.address_by = Some(now + OBSERVE);
+                    let later = now + OBSERVE;
+                    self.addressing.get_or_insert(Addressing { from: later, by: later });
                 }
                 None
             }
@@ -441,6 +474,15 @@ impl BondTask {
             completed(bond, Completion::StrangerReturned)
         }))
     }
+}
+
+/// An action as work: answered in any case, for the machine waits for it.
+fn within(bond: BondId, id: ActionId, action: impl Future<Output = Result<Outcome, Failure>> + 'static) -> Work {
+    Box::pin(async move {
+        let late = |_| Err(Failure(format!("the kernel did not answer within {} s", ANSWER.as_secs())));
+        let result = tokio::time::timeout(ANSWER, action).await.unwrap_or_else(late);
+        completed(bond, Completion::Action(id, result))
+    })
 }
 
 fn completed(bond: BondId, what: Completion) -> Completed {

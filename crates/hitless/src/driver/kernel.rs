@@ -1,16 +1,22 @@
 //! The kernel driver: the bond is a Linux bond, and the machine leads it.
 //!
 //! On a carrier event the machine names the active port at once; the kernel's own monitoring stays on behind it, so
-//! that a bond without a daemon still fails over. The kernel must not run ahead of the machine, so its primary-reselect
-//! is `failure` wherever failback waits for proof.
+//! that a bond without a daemon still fails over.
+//!
+//! Where failback waits for proof, the kernel must not run ahead of the machine. So its primary-reselect is `failure`
+//! then, and it is told of a primary only while that is the active port: a primary that is named, or attached, makes
+//! the kernel move to it the next time that it is up, whatever primary-reselect says (`force_primary` in
+//! drivers/net/bonding/bond_main.c).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use hitless_core::config::{BondConfig, Evidence, Failback, PrimaryReselect, Validate};
 use hitless_core::event::{Action, Observation, PortId};
 use hitless_core::table::ForwardingTable;
 use hitless_linux::bond::{ArpValidate, BondAttributes, BondMode, BondPortAttributes, Support};
 use hitless_linux::link::Link;
+use tokio::sync::Mutex;
 
 use super::port::{self, For};
 use super::{DriverError, Tools, misplaced};
@@ -22,6 +28,12 @@ const ALIAS: &str = "hitless";
 /// The kernel looks at carriers as a backstop, and no more often than this many milliseconds: see DESIGN, Monitors.
 const BACKSTOP_MS: u32 = 100;
 
+/// How often the kernel is asked whether it has seen by now that a port is up.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long the kernel is waited for at most. The machine tries again, but cannot change its mind meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The kernel driver of one bond.
 #[derive(Debug)]
 pub struct KernelDriver {
@@ -30,6 +42,10 @@ pub struct KernelDriver {
     bond: u32,
     made: bool,
     options: RefCell<BondConfig>,
+    /// The primary that the kernel knows, by index; 0: none.
+    primary: Cell<u32>,
+    /// Ports are attached one after the other, in the machine's order: the bond gets its address from the first.
+    attaching: Mutex<()>,
 }
 
 impl KernelDriver {
@@ -44,12 +60,13 @@ impl KernelDriver {
             None => (create(tools, config).await?, true),
         };
         let options = RefCell::new(config.options.clone());
-        let driver = Self { tools: tools.clone(), name: config.name.clone(), bond, made, options };
+        let (tools, name, primary) = (tools.clone(), config.name.clone(), Cell::new(0));
+        let driver = Self { tools, name, bond, made, options, primary, attaching: Mutex::default() };
         match driver.set_up(config).await {
             Ok(()) => Ok(driver),
             Err(error) => {
                 if made {
-                    drop(tools.netlink.delete(bond).await);
+                    drop(driver.tools.netlink.delete(bond).await);
                 }
                 Err(error)
             }
@@ -86,16 +103,24 @@ impl KernelDriver {
     pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
         self.options.replace(config.options.clone());
         let link = self.link().await?;
-        let present = link.bond.as_deref().cloned().map(|bond| bond.options).unwrap_or_default();
-        let wanted = attributes(&config.options, self.primary(&config.options).await?);
-        let change = wanted.differing_from(&present);
+        let present = link.bond.as_deref().cloned().unwrap_or_default();
+        let primary = self.primary(&config.options, present.active).await?;
+        let wanted = attributes(&config.options, Some(primary));
+        let change = wanted.differing_from(&present.options);
         if change.fail_over_mac.is_some() || change.mode.is_some() {
             // The kernel changes these only on a bond without ports. The machine attaches them again.
             self.release_all().await?;
         }
+        if change.primary_reselect == Some(PrimaryReselect::Failure) {
+            // Before the primary, which the kernel would apply first, and by the old rule.
+            let first =
+                BondAttributes { primary_reselect: change.primary_reselect, ..BondAttributes::default() };
+            self.tools.netlink.change_bond(self.bond, &first).await?;
+        }
         if change != BondAttributes::default() {
             self.tools.netlink.change_bond(self.bond, &change).await?;
         }
+        self.primary.set(primary);
         for port in self.ports().await? {
             self.configure_port(&port).await?;
         }
@@ -105,9 +130,12 @@ impl KernelDriver {
         Ok(())
     }
 
-    async fn primary(&self, options: &BondConfig) -> Result<Option<u32>, DriverError> {
+    /// The port that the kernel is to know as the primary; 0: none.
+    async fn primary(&self, options: &BondConfig, active: Option<u32>) -> Result<u32, DriverError> {
+        let may_be = |port: &Link| !is_proven(options) || Some(port.index) == active;
         let ports = self.ports().await?;
-        Ok(ports.iter().find(|port| options.is_primary(&port.name)).map(|port| port.index))
+        let primary = ports.iter().find(|port| options.is_primary(&port.name) && may_be(port));
+        Ok(primary.map_or(0, |port| port.index))
     }
 
     async fn ports(&self) -> Result<Vec<Link>, DriverError> {
@@ -144,16 +172,60 @@ impl KernelDriver {
         }
     }
 
-    /// The failover path: one request.
+    /// With nothing usable, the kernel has no active port either, as soon as it has looked.
     async fn program(&self, table: &ForwardingTable) -> Result<(), DriverError> {
-        match table.active() {
-            Some(active) => Ok(self.tools.netlink.set_active(self.bond, Some(active.0)).await?),
-            // With nothing usable, the kernel has no active port either, as soon as it has looked.
-            None => Ok(()),
+        let Some(PortId(active)) = table.active() else { return Ok(()) };
+        self.make_active(active).await?;
+        self.name_primary(active).await
+    }
+
+    /// The failover path: one request.
+    ///
+    /// The kernel takes only a port that is up as far as it knows, and it looks at links by its own clock. A port
+    /// whose link has just come up is waited for.
+    async fn make_active(&self, port: u32) -> Result<(), DriverError> {
+        let deadline = tokio::time::Instant::now() + self.patience();
+        loop {
+            let Err(refusal) = self.tools.netlink.set_active(self.bond, Some(port)).await else {
+                return Ok(());
+            };
+            let link = self.tools.netlink.link(port).await?;
+            let coming = link.is_some_and(|link| link.carrier && link.master == Some(self.bond));
+            if !coming || tokio::time::Instant::now() >= deadline {
+                return Err(refusal.into());
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
         }
     }
 
+    /// Two looks of the kernel: the first sees that the link is up, the second makes up for one that was put off.
+    fn patience(&self) -> Duration {
+        let options = attributes(&self.options.borrow(), None);
+        let interval = options.miimon.or(options.arp_interval).unwrap_or(BACKSTOP_MS);
+        (Duration::from_millis(interval.into()) * 2).min(PATIENCE)
+    }
+
+    /// Tells the kernel of the primary, once that is active.
+    async fn name_primary(&self, active: u32) -> Result<(), DriverError> {
+        if active == self.primary.get() {
+            return Ok(());
+        }
+        let Some(link) = self.tools.netlink.link(active).await? else { return Ok(()) };
+        if self.options.borrow().is_primary(&link.name) {
+            self.set_primary(active).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_primary(&self, port: u32) -> Result<(), DriverError> {
+        let primary = BondAttributes { primary: Some(port), ..BondAttributes::default() };
+        self.tools.netlink.change_bond(self.bond, &primary).await?;
+        self.primary.set(port);
+        Ok(())
+    }
+
     async fn attach(&self, port: PortId) -> Result<(), DriverError> {
+        let _turn = self.attaching.lock().await;
         let link = port::take(&self.tools, self.target(), port).await?;
         match self.enslave(&link).await {
             Ok(()) => Ok(()),
@@ -169,14 +241,22 @@ impl KernelDriver {
 
     /// The kernel takes only ports that are down, and switches them on itself.
     async fn enslave(&self, link: &Link) -> Result<(), DriverError> {
+        let (is_primary, proven) = {
+            let options = self.options.borrow();
+            (options.is_primary(&link.name), is_proven(&options))
+        };
         if link.master != Some(self.bond) {
+            if is_primary && proven {
+                // The kernel remembers the name of a primary that has left.
+                self.tools.netlink.forget_primary(self.bond).await?;
+                self.primary.set(0);
+            }
             self.tools.netlink.set_up(link.index, false).await?;
             self.tools.netlink.set_master(link.index, Some(self.bond)).await?;
         }
         self.configure_port(link).await?;
-        if self.options.borrow().is_primary(&link.name) {
-            let primary = BondAttributes { primary: Some(link.index), ..BondAttributes::default() };
-            self.tools.netlink.change_bond(self.bond, &primary).await?;
+        if is_primary && !proven {
+            self.set_primary(link.index).await?;
         }
         Ok(())
     }
@@ -192,10 +272,12 @@ impl KernelDriver {
     }
 
     async fn release_all(&self) -> Result<(), DriverError> {
+        let mut first = Ok(());
         for port in self.ports().await? {
-            self.tools.netlink.set_master(port.index, None).await?;
+            let result = self.tools.netlink.set_master(port.index, None).await;
+            first = first.and(result.map_err(DriverError::from));
         }
-        Ok(())
+        first
     }
 
     pub(super) async fn observe(&self) -> Result<Observation, DriverError> {
@@ -212,9 +294,12 @@ impl KernelDriver {
     }
 
     pub(super) async fn remove(&self) -> Result<(), DriverError> {
-        let mut first = port::give_addresses_back(&self.tools, self.target()).await;
-        for port in self.ports().await? {
-            let result = self.detach(PortId(port.index)).await;
+        let ports = self.ports().await?;
+        // Addresses come last: leaving a bond costs an interface those that it has by then.
+        let mut first = self.release_all().await;
+        first = first.and(port::give_addresses_back(&self.tools, self.target()).await);
+        for port in ports {
+            let result = port::give_back(&self.tools, self.target(), PortId(port.index)).await;
             first = first.and(result);
         }
         match self.tools.netlink.delete(self.bond).await {
@@ -260,9 +345,14 @@ async fn create(tools: &Tools, config: &Bond) -> Result<u32, DriverError> {
     }
 }
 
+/// Does failback wait for proof?
+fn is_proven(options: &BondConfig) -> bool {
+    matches!(options.failback, Failback::Proven { .. })
+}
+
 /// The kernel's options for what a bond is told to do.
 fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
-    let ms = |duration: std::time::Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+    let ms = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
     let probes = &options.probes;
     // The kernel cannot do both; the machine does, and the kernel is only the backstop.
     let probing = options.miimon.is_zero() && probes.enabled();
@@ -285,7 +375,7 @@ fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
     if probing {
         attributes.arp_interval = Some(ms(probes.interval));
         attributes.arp_ip_target = Some(probes.arp_targets.clone());
-        attributes.ns_ip6_target = Some(probes.ns_targets.clone()).filter(|targets| !targets.is_empty());
+        attributes.ns_ip6_target = Some(probes.ns_targets.clone());
         attributes.arp_validate = Some(kernel_validate(probes.validate));
         attributes.arp_all_targets = Some(probes.all_targets);
         attributes.missed_max = Some(probes.missed_max);
@@ -294,6 +384,8 @@ fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
         attributes.updelay = Some(ms(options.updelay));
         attributes.downdelay = Some(ms(options.downdelay));
         attributes.peer_notif_delay = Some(ms(options.peer_notif_delay));
+        attributes.arp_ip_target = Some(Vec::new());
+        attributes.ns_ip6_target = Some(Vec::new());
     }
     attributes
 }
