@@ -162,6 +162,7 @@ fn info(bytes: &mut Bytes<'_>) -> PortInfo {
         permanent_mac: bytes.mac(),
         speed_mbps: bytes.pick(&[None, Some(0), Some(10), Some(u32::MAX)]),
         duplex: bytes.pick(&[None, Some(Duplex::Half), Some(Duplex::Full)]),
+        wireless: bytes.pick(&[false, true]),
     }
 }
 

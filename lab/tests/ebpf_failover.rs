@@ -103,14 +103,19 @@ fn a_lost_standby_costs_nothing() {
     traffic.mark("standby");
     for n in 1..=3 {
         home.pull("wlan0").unwrap();
-        wait_port(&daemon, "wlan0", "to be down", |port| port["link"] == "down" && port["link_failures"] == n);
+        wait_port(&daemon, "wlan0", "to be down", |port| {
+            port["link"] == "down" && port["link_failures"] == n
+        });
         home.plug("wlan0").unwrap();
         wait_port(&daemon, "wlan0", "to be up", |port| port["link"] == "up");
     }
     let report = traffic.finish();
     assert_clean(&report, "standby");
     let status = daemon.bond("bond0").unwrap();
-    assert_eq!((&status["active"], &status["last_failover"]["cause"]), (&"eth0".into(), &"first_port".into()));
+    assert_eq!(
+        (&status["active"], &status["last_failover"]["cause"]),
+        (&"eth0".into(), &"first_port".into())
+    );
 }
 
 #[test]
@@ -292,7 +297,10 @@ fn failback_waits_for_a_switch_with_a_spanning_tree() {
     // Whatever order these two are looked at in: as long as the switch is not forwarding, the bond stays where it is.
     while !switch("swp0").contains("state forwarding") {
         let active = daemon.bond("bond0").unwrap()["active"].clone();
-        assert!(active == "wlan0" || switch("swp0").contains("state forwarding"), "active {active} too early");
+        assert!(
+            active == "wlan0" || switch("swp0").contains("state forwarding"),
+            "active {active} too early"
+        );
         linger(Duration::from_millis(50)).unwrap();
     }
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();

@@ -13,7 +13,8 @@ use support::*;
 /// Which table is in force, and by which programs: the same as long as nobody touches anything.
 fn datapath(host: &Namespace, ports: &[&str]) -> (u64, Vec<String>) {
     let index = u32::try_from(link(host, "bond0")["ifindex"].as_u64().unwrap()).unwrap();
-    let version = host.within(|| hitless_linux::ebpf::Datapath::adopt(index).unwrap().unwrap().version().unwrap());
+    let version =
+        host.within(|| hitless_linux::ebpf::Datapath::adopt(index).unwrap().unwrap().version().unwrap());
     let filters = |name: &str, hook: &str| host.run(&["tc", "filter", "show", "dev", name, hook]).unwrap();
     let mut attached = vec![filters("bond0", "egress")];
     attached.extend(ports.iter().map(|port| filters(port, "ingress")));
@@ -79,7 +80,10 @@ fn a_cable_pulled_while_the_daemon_is_dead_is_seen_by_the_next_one() {
     linger(Duration::from_millis(100)).unwrap();
     daemon.restart().unwrap();
     let status = daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
-    assert_eq!((&status["last_failover"]["from"], &status["last_failover"]["cause"]), (&"eth0".into(), &"carrier_lost".into()));
+    assert_eq!(
+        (&status["last_failover"]["from"], &status["last_failover"]["cause"]),
+        (&"eth0".into(), &"carrier_lost".into())
+    );
     traffic.finish();
 }
 
@@ -137,6 +141,22 @@ fn adopted_with_a_port_less_and_with_a_port_more() {
 }
 
 #[test]
+fn a_bond_that_is_not_configured_any_more_is_removed_by_the_next_daemon() {
+    let home = home();
+    let before = state(&home.laptop);
+    let mut daemon = bonded(&home, "");
+    daemon.kill9().unwrap();
+    daemon.write_config(&bond("bond1", r#"["wlan0", "eth0"]"#, "", 0)).unwrap();
+    daemon.restart().unwrap();
+    daemon.wait_active("bond1", "wlan0", PATIENCE).unwrap();
+    wait_ports_up(&daemon, "bond1");
+    assert!(!names(&home.laptop).contains(&"bond0".to_owned()));
+    Traffic::start(&home, 0).finish();
+    daemon.ask(&["down"]).unwrap();
+    assert_same(&before, &state(&home.laptop));
+}
+
+#[test]
 fn killed_in_the_middle_of_a_failover() {
     let home = home();
     let mut daemon = bonded(&home, "");
@@ -176,6 +196,19 @@ fn killed_in_the_middle_of_an_attachment() {
         daemon.ask(&["down"]).unwrap();
         assert_same(&before, &state(&home.laptop));
     }
+}
+
+/// What is left when the daemon is killed right after it has made the pair of interfaces.
+#[test]
+fn killed_before_the_bond_has_a_name_tag() {
+    let home = home();
+    let before = state(&home.laptop);
+    home.laptop.ip("link add bond0 type veth peer name bond0-p address 02:68:69:74:6c:73").unwrap();
+    let daemon = bonded(&home, "");
+    assert!(home.laptop.ip("link show bond0-p").unwrap().contains("alias hitless"));
+    Traffic::start(&home, 0).finish();
+    daemon.ask(&["down"]).unwrap();
+    assert_same(&before, &state(&home.laptop));
 }
 
 #[test]
@@ -248,7 +281,11 @@ fn down_gives_ports_back_as_they_were_found() {
     let before = state(laptop);
     for _ in 0..2 {
         let mut daemon = bonded(&home, "");
-        assert_eq!(link(laptop, "bond0")["mtu"], 1400, "the bond takes the place of the port with the addresses");
+        assert_eq!(
+            link(laptop, "bond0")["mtu"],
+            1400,
+            "the bond takes the place of the port with the addresses"
+        );
         wait_printed(laptop, "ip address show bond0", |shown| shown.contains("192.168.1.77/24"));
         daemon.kill9().unwrap();
         daemon.restart().unwrap();

@@ -28,7 +28,10 @@ fn silent_death(home: &Home, daemon: &Daemon<'_>) {
     assert_eq!(status["last_failover"]["cause"], "probes_lost");
     let port = entry(&status, "eth0");
     assert_eq!((&port["link"], &port["link_failures"]), (&"down".into(), &1.into()), "{port}");
-    assert!(link(&home.laptop, "eth0")["flags"].to_string().contains("LOWER_UP"), "its carrier is still there");
+    assert!(
+        link(&home.laptop, "eth0")["flags"].to_string().contains("LOWER_UP"),
+        "its carrier is still there"
+    );
     traffic.flows();
 
     traffic.mark("back");
@@ -133,7 +136,8 @@ fn when_both_paths_are_dead_the_first_that_lives_again_is_found() {
 fn every_target_has_to_answer_where_that_is_asked_for() {
     let home = home();
     home.router.ip("address add 192.168.1.2/24 dev lan0").unwrap();
-    let options = "arp-interval = 100\narp-ip-target = [\"192.168.1.1\", \"192.168.1.2\"]\narp-validate = \"active\"";
+    let options =
+        "arp-interval = 100\narp-ip-target = [\"192.168.1.1\", \"192.168.1.2\"]\narp-validate = \"active\"";
     let daemon = bonded(&home, &format!("{options}\narp-all-targets = \"all\""));
     // No path has both: the one that is active is given up, again and again.
     home.router.ip("address del 192.168.1.2/24 dev lan0").unwrap();

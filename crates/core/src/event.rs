@@ -33,6 +33,8 @@ pub struct PortInfo {
     pub speed_mbps: Option<u32>,
     /// Where the driver says it.
     pub duplex: Option<Duplex>,
+    /// Is it a Wi-Fi station, which can send from its own address only?
+    pub wireless: bool,
 }
 
 /// Whether a link carries frames both ways at once.

@@ -1,10 +1,13 @@
 //! Failback by proof: a port that is to take over from one that works first shows that its path works.
 //!
-//! Questions go out through the port until an answer has come in on it. Two kinds take turns. A plain question is
-//! answered to the port's own address; where ports share one address and the active port is busy, switches send
-//! that answer to the active port. So every other question asks for the answer to be sent to an address that nobody
-//! has: switches do not know it, and flood the answer to where the port hears it, too. All of them have the port's
-//! own address as their sender on the wire.
+//! Questions go out through the port until an answer has come in on it. Where ports share one address, a question from
+//! that address would teach switches that it is here, and until the active port sends again they would send here what
+//! is for it: into the void, if the path is dead or (spanning tree) only learns yet. So a wired port asks from an
+//! address that nobody has, and is answered there. A Wi-Fi station can send from its own address only; there, two kinds
+//! of questions take turns, and so they do for a wired port that was not answered for long (its switch may know
+//! strangers by their address). A plain question is answered to the port's own address, which switches may take to the
+//! active port where that is busy. So every other question asks for the answer to be sent to nobody: switches do not
+//! know where that is, and flood it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -36,6 +39,20 @@ const LOOK_WAIT: Duration = Duration::from_secs(1);
 
 /// After so many questions without an answer, look again for someone to ask.
 const LOOK_AGAIN: u32 = 4;
+
+/// So many questions (a minute) a wired port asks from an address that nobody has.
+const INSISTENT: u32 = 60;
+
+/// A kind of question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// From nobody, answered to nobody.
+    Strange,
+    /// From the port's own address, answered there.
+    Plain,
+    /// From the port's own address, answered to nobody.
+    Flooded,
+}
 
 /// How far a port is with its proof.
 #[derive(Clone, Debug, Default)]
@@ -106,20 +123,24 @@ impl Asking {
         self.targets = targets;
     }
 
-    /// A round of questions goes out now. Returns the address that the answers are to be sent to; `None` while there is
-    /// nobody to ask.
-    pub(crate) fn ask(&mut self, now: Instant, own: MacAddr, nobody: MacAddr) -> Option<MacAddr> {
+    /// A round of questions goes out now, `strange` or not: may it come from an address that is not the port's own?
+    /// `None` while there is nobody to ask.
+    pub(crate) fn ask(&mut self, now: Instant, strange: bool) -> Option<Question> {
         if self.targets.is_empty() {
             self.next = now + LOOK_WAIT;
             return None;
         }
-        let plain = self.tries.is_multiple_of(2);
-        self.next = now + if plain { ANSWER_TIME } else { self.wait() };
+        let question = match self.tries.is_multiple_of(2) {
+            _ if strange && self.tries < INSISTENT => Question::Strange,
+            true => Question::Plain,
+            false => Question::Flooded,
+        };
+        self.next = now + if question == Question::Plain { ANSWER_TIME } else { self.wait() };
         self.tries = self.tries.saturating_add(1);
-        Some(if plain { own } else { nobody })
+        Some(question)
     }
 
-    /// The wait after a pair of questions.
+    /// The wait after a question, or a pair of them.
     fn wait(&self) -> Duration {
         let pairs = self.tries / 2;
         let hurried = WAITS.get(pairs as usize).or(WAITS.last()).copied().unwrap_or_default();
@@ -157,19 +178,37 @@ mod tests {
         }
     }
 
-    #[test]
-    fn questions_take_turns_and_slow_down() {
-        let target: IpAddr = [192, 0, 2, 1].into();
+    /// What is asked, and how long is waited in milliseconds.
+    fn asked(strange: bool, count: usize) -> Vec<(Question, u128)> {
         let mut now = Instant::EPOCH;
-        let mut proof = Proof::begin(now, vec![target]);
+        let mut proof = Proof::begin(now, vec![[192, 0, 2, 1].into()]);
         let asking = proof.asking_mut().expect("asking");
-        let mut waits = Vec::new();
-        for n in 0..12 {
-            assert_eq!(asking.ask(now, OWN, nobody(OWN)), Some(if n % 2 == 0 { OWN } else { nobody(OWN) }));
-            waits.push((asking.next - now).as_millis());
+        let mut asked = Vec::new();
+        for _ in 0..count {
+            let question = asking.ask(now, strange).expect("someone to ask");
+            asked.push((question, (asking.next - now).as_millis()));
             now = asking.next;
         }
+        asked
+    }
+
+    #[test]
+    fn questions_take_turns_and_slow_down() {
+        let asked = asked(false, 12);
+        let waits: Vec<_> = asked.iter().map(|(_, wait)| *wait).collect();
         assert_eq!(waits, [20, 50, 20, 100, 20, 250, 20, 500, 20, 1000, 20, 1000]);
+        for pair in asked.chunks(2) {
+            assert_eq!((pair[0].0, pair[1].0), (Question::Plain, Question::Flooded));
+        }
+    }
+
+    #[test]
+    fn a_port_that_may_asks_as_a_stranger_for_a_minute() {
+        let asked = asked(true, 64);
+        assert!(asked[..60].iter().all(|(question, _)| *question == Question::Strange));
+        assert_eq!((asked[60].0, asked[61].0), (Question::Plain, Question::Flooded));
+        let minute: u128 = asked[..60].iter().map(|(_, wait)| wait).sum();
+        assert!((45_000..75_000).contains(&minute), "{minute}");
     }
 
     #[test]

@@ -35,8 +35,8 @@ use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
 use self::sockets::Heard;
-use crate::cli::RunOptions;
 use crate::causes::chain;
+use crate::cli::RunOptions;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
 use crate::driver::{Driver, DriverError, Resolved, Tools, resolve};
 use crate::ledger::{Ledger, LedgerError};
@@ -150,8 +150,21 @@ impl Daemon {
             epoch: std::time::Instant::now(),
         };
         preflight::check(&daemon.tools, &config).await?;
+        daemon.remove_orphans(&config).await;
         daemon.add_bonds(&config.bonds).await?;
         Ok(daemon)
+    }
+
+    /// Removes bonds of an earlier daemon that the configuration does not name any more, as a reload would.
+    async fn remove_orphans(&self, config: &Config) {
+        let names = self.tools.ledger.borrow().bonds();
+        for name in names.into_iter().filter(|name| config.bond(name).is_none()) {
+            match Driver::remove_orphan(&name, &self.tools).await {
+                Ok(true) => tracing::info!(bond = name, "not in the configuration any more: removed"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(bond = name, error = chain(&error), "not removed"),
+            }
+        }
     }
 
     fn now(&self) -> Instant {
@@ -211,7 +224,8 @@ impl Daemon {
     /// themselves, and none that another bond has claimed.
     fn eligible(&self, links: Vec<Link>, bond: &BondTask) -> Vec<Link> {
         let own = |link: &Link| self.bonds.values().chain([bond]).any(|bond| bond.is_own(link));
-        let claimed = |link: &Link| self.bonds.values().any(|bond| bond.has(link.index) || bond.wants(&link.name));
+        let claimed =
+            |link: &Link| self.bonds.values().any(|bond| bond.has(link.index) || bond.wants(&link.name));
         links.into_iter().filter(|link| !link.loopback && !own(link) && !claimed(link)).collect()
     }
 

@@ -10,7 +10,7 @@ mod port;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hitless_core::event::{Action, Failure, Observation, Offload, Outcome};
+use hitless_core::event::{Action, Failure, Observation, Offload, Outcome, PortId};
 use hitless_linux::bond::Support;
 use hitless_linux::ebpf::DatapathError;
 use hitless_linux::error::RequestError;
@@ -59,6 +59,14 @@ pub enum DriverError {
         master: String,
         /// Of which kind that is.
         kind: String,
+    },
+    /// The interface is in another of our bonds.
+    #[error("{port} is a port of {bond} still: take it out there first (hitless port remove {bond} {port})")]
+    PortOfOther {
+        /// The interface.
+        port: String,
+        /// The other bond.
+        bond: String,
     },
     /// The interface cannot carry a bond's frames.
     #[error("{port} cannot be a port: {reason}")]
@@ -123,6 +131,21 @@ impl Driver {
         }
     }
 
+    /// Removes a bond that an earlier daemon left, if it is there, and gives its ports back as they were found.
+    /// Says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::open`] and [`Driver::remove`]; among others where it is not one of ours.
+    pub async fn remove_orphan(name: &str, tools: &Tools) -> Result<bool, DriverError> {
+        let Some(link) = tools.netlink.link_named(name).await? else { return Ok(false) };
+        let by_kernel = link.kind.as_deref() == Some("bond");
+        let driver = if by_kernel { DriverChoice::Kernel } else { DriverChoice::Ebpf };
+        let (options, ip) = Default::default();
+        Self::open(&Bond { name: name.to_owned(), driver, options, ip }, tools).await?.remove().await?;
+        Ok(true)
+    }
+
     /// What it does by itself.
     pub fn offload(&self) -> Offload {
         match self {
@@ -166,6 +189,14 @@ impl Driver {
                 Some(driver.program(table).map(|()| Outcome::Done).map_err(Failure::from))
             }
             _ => None,
+        }
+    }
+
+    /// Is sending on this port the driver's business? Then [`Action::Send`] goes to [`Driver::perform`].
+    pub fn sends(&self, port: PortId) -> bool {
+        match self {
+            Self::Kernel(driver) => driver.is_question(port),
+            Self::Ebpf(_) => false,
         }
     }
 
@@ -244,7 +275,7 @@ pub fn resolve(choice: DriverChoice) -> Resolved {
 ///
 /// Why not, and what to do about it.
 pub async fn check_port(tools: &Tools, bond: &str, index: u32, link: &Link) -> Result<(), DriverError> {
-    port::check(tools, port::For { bond, index }, link).await
+    port::check(tools, port::For { bond, index, sized: false }, link).await
 }
 
 /// An action that is not the driver's business ended up here.

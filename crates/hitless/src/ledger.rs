@@ -76,6 +76,17 @@ impl Ledger {
         self.bonds.get(bond)?.get(&index)
     }
 
+    /// The names of all bonds that have ports.
+    pub fn bonds(&self) -> Vec<String> {
+        self.bonds.keys().cloned().collect()
+    }
+
+    /// The bond that a port is in, if it is another one than this, and what is known of it.
+    pub fn other_owner(&self, bond: &str, index: u32) -> Option<(&str, &Found)> {
+        let mut others = self.bonds.iter().filter(|(name, _)| *name != bond);
+        others.find_map(|(name, ports)| Some((name.as_str(), ports.get(&index)?)))
+    }
+
     /// All ports of a bond.
     pub fn ports(&self, bond: &str) -> Vec<(u32, Found)> {
         self.bonds.get(bond).into_iter().flatten().map(|(index, found)| (*index, found.clone())).collect()
@@ -161,6 +172,8 @@ mod tests {
         ledger.enter("bond1", 8, found()).unwrap();
         let mut next = Ledger::open(&socket).unwrap();
         assert_eq!(next.ports("bond0"), [(7, found())]);
+        assert_eq!(next.other_owner("bond0", 8), Some(("bond1", &found())));
+        assert_eq!(next.other_owner("bond0", 7), None);
         next.strike("bond0", 7).unwrap();
         next.strike("bond1", 8).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");

@@ -195,6 +195,18 @@ impl Datapath {
         Ok(self.maps.head()?.version)
     }
 
+    /// Could this interface be a port? Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DatapathError::PortInUse`] where it belongs to the datapath of another bond that is still there.
+    pub fn check_port(&self, port: PortId) -> Result<(), DatapathError> {
+        match self.tc.attached(port.0, Hook::Ingress).map_err(at(port.0))? {
+            Some(id) if id != self.program.id => self.refuse_other_bond(port, id),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Attaches the datapath to an interface as a port. What the port may carry is up to the table: one that is not in
     /// it works as before. It is no error when it is attached.
     ///

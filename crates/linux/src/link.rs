@@ -10,7 +10,7 @@ use hitless_core::mac::MacAddr;
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoPortData, InfoVlan, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    InfoData, InfoKind, InfoPortData, InfoVeth, InfoVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
     LinkMessage, Prop,
 };
 
@@ -273,11 +273,34 @@ impl Netlink {
     /// # Errors
     /// When a name is taken ([`RequestError::is_exists`]) or cannot be one, or the privilege is missing.
     pub async fn create_veth(&self, name: &str, peer: &str) -> Result<(), RequestError> {
+        self.create_veth_with(name, peer, None).await
+    }
+
+    /// The same, and the peer has this hardware address from its first moment on.
+    ///
+    /// # Errors
+    /// As [`Netlink::create_veth`].
+    pub async fn create_marked_veth(
+        &self,
+        name: &str,
+        peer: &str,
+        peer_mac: MacAddr,
+    ) -> Result<(), RequestError> {
+        self.create_veth_with(name, peer, Some(peer_mac)).await
+    }
+
+    async fn create_veth_with(
+        &self,
+        name: &str,
+        peer: &str,
+        peer_mac: Option<MacAddr>,
+    ) -> Result<(), RequestError> {
         let request = format!("create the veth pair {peer} and");
         if let Some(wrong) = [name, peer].into_iter().find(|name| !is_valid_name(name)) {
             return Err(invalid_name(wrong).of(request, name));
         }
-        let peer = with(about(0), [LinkAttribute::IfName(peer.to_owned())]);
+        let mac = peer_mac.map(|mac| LinkAttribute::Address(mac.0.to_vec()));
+        let peer = with(about(0), [LinkAttribute::IfName(peer.to_owned())].into_iter().chain(mac));
         let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)))];
         let attributes = [LinkAttribute::IfName(name.to_owned()), LinkAttribute::LinkInfo(info)];
         let message = RouteNetlinkMessage::NewLink(with(about(0), attributes));

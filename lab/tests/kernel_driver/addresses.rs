@@ -91,9 +91,7 @@ fn what_stands_on_the_bond() {
 fn large_frames() {
     let home = Home::new(HomeOptions { mtu: Some(9000), ..HomeOptions::default() }).unwrap();
     let laptop = &home.laptop;
-    let text = |mtu: u32| {
-        config("").replace("[bond.bond0.ip]", &format!("[bond.bond0.ip]\nmtu = {mtu}"))
-    };
+    let text = |mtu: u32| config("").replace("[bond.bond0.ip]", &format!("[bond.bond0.ip]\nmtu = {mtu}"));
     let daemon = start(&home, &text(9000));
     let mtus = || ["bond0", "eth0", "wlan0"].map(|name| link(laptop, name)["mtu"].as_u64().unwrap());
     assert_eq!(mtus(), [9000; 3]);

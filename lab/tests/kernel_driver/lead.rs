@@ -45,7 +45,11 @@ fn the_backstop() {
     home.plug("eth0").unwrap();
     wait_kernel_up(&home.laptop, "eth0");
     linger(SECOND / 2).unwrap();
-    assert_eq!(active(&home.laptop, "bond0").as_deref(), Some("wlan0"), "the kernel proves nothing, and stays");
+    assert_eq!(
+        active(&home.laptop, "bond0").as_deref(),
+        Some("wlan0"),
+        "the kernel proves nothing, and stays"
+    );
     daemon.restart().unwrap();
     let events = daemon.watch().unwrap();
     // The path is proven now, so the primary gets its own back.

@@ -38,9 +38,13 @@ fn expected(policy: &str, own: &[String; 2], active: usize) -> [String; 3] {
 fn check(home: &Home, policy: &str, own: &[String; 2], active: usize) {
     let wanted = expected(policy, own, active);
     for (name, wanted) in ["bond0", "eth0", "en1"].into_iter().zip(wanted) {
-        wait_shown(&home.laptop, name, &format!("{name} to have {wanted} ({policy}, {active})"), PATIENCE, |shown| {
-            shown["address"] == wanted.as_str()
-        });
+        wait_shown(
+            &home.laptop,
+            name,
+            &format!("{name} to have {wanted} ({policy}, {active})"),
+            PATIENCE,
+            |shown| shown["address"] == wanted.as_str(),
+        );
     }
 }
 

@@ -13,11 +13,10 @@ fn bond_options() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
         ("miimon = 10", vec![("miimon", json!(100))]),
         ("updelay = 300", vec![("updelay", json!(300)), ("downdelay", json!(0))]),
         ("downdelay = 200", vec![("downdelay", json!(200)), ("updelay", json!(0))]),
-        ("miimon = 200\nupdelay = 400\ndowndelay = 600", vec![
-            ("miimon", json!(200)),
-            ("updelay", json!(400)),
-            ("downdelay", json!(600)),
-        ]),
+        (
+            "miimon = 200\nupdelay = 400\ndowndelay = 600",
+            vec![("miimon", json!(200)), ("updelay", json!(400)), ("downdelay", json!(600))],
+        ),
         ("peer-notif-delay = 500", vec![("peer_notify_delay", json!(500))]),
         ("num-peer-notif = 7", vec![("num_peer_notif", json!(7))]),
         ("num-peer-notif = 0", vec![("num_peer_notif", json!(0))]),
@@ -30,9 +29,18 @@ fn bond_options() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
         ("fail-over-mac = \"active\"", vec![("fail_over_mac", json!("active"))]),
         ("fail-over-mac = \"follow\"", vec![("fail_over_mac", json!("follow"))]),
         ("fail-over-mac = \"none\"", vec![("fail_over_mac", json!("none"))]),
-        ("failback = \"carrier\"\nprimary-reselect = \"always\"", vec![("primary_reselect", json!("always"))]),
-        ("failback = \"carrier\"\nprimary-reselect = \"better\"", vec![("primary_reselect", json!("better"))]),
-        ("failback = \"carrier\"\nprimary-reselect = \"failure\"", vec![("primary_reselect", json!("failure"))]),
+        (
+            "failback = \"carrier\"\nprimary-reselect = \"always\"",
+            vec![("primary_reselect", json!("always"))],
+        ),
+        (
+            "failback = \"carrier\"\nprimary-reselect = \"better\"",
+            vec![("primary_reselect", json!("better"))],
+        ),
+        (
+            "failback = \"carrier\"\nprimary-reselect = \"failure\"",
+            vec![("primary_reselect", json!("failure"))],
+        ),
         // The machine decides, and the kernel is not to run ahead.
         ("primary-reselect = \"always\"", vec![("primary_reselect", json!("failure"))]),
         ("primary = \"en1\"\nfailback = \"carrier\"", vec![("primary", json!("en1"))]),
@@ -60,16 +68,18 @@ fn bond_options() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
                 ("arp_all_targets", json!("all")),
             ],
         ),
-        ("miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"active\"", vec![
-            ("arp_validate", json!("active")),
-            ("arp_all_targets", json!("any")),
-        ]),
-        ("miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"backup\"", vec![
-            ("arp_validate", json!("backup")),
-        ]),
-        ("miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"filter\"", vec![
-            ("arp_validate", json!("filter")),
-        ]),
+        (
+            "miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"active\"",
+            vec![("arp_validate", json!("active")), ("arp_all_targets", json!("any"))],
+        ),
+        (
+            "miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"backup\"",
+            vec![("arp_validate", json!("backup"))],
+        ),
+        (
+            "miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"filter\"",
+            vec![("arp_validate", json!("filter"))],
+        ),
         (
             "miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"filter-active\"",
             vec![("arp_validate", json!("filter_active"))],
@@ -78,26 +88,32 @@ fn bond_options() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             "miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-validate = \"filter-backup\"",
             vec![("arp_validate", json!("filter_backup"))],
         ),
-        ("miimon = 0\narp-interval = 200\nns-ip6-target = [\"fd00:1::1\"]", vec![
-            ("arp_interval", json!(200)),
-            ("ns_ip6_target", json!(["fd00:1::1"])),
-            ("arp_ip_target", Value::Null),
-        ]),
+        (
+            "miimon = 0\narp-interval = 200\nns-ip6-target = [\"fd00:1::1\"]",
+            vec![
+                ("arp_interval", json!(200)),
+                ("ns_ip6_target", json!(["fd00:1::1"])),
+                ("arp_ip_target", Value::Null),
+            ],
+        ),
         // And back: nothing of the probes is left.
-        ("", vec![
-            ("miimon", json!(100)),
-            ("arp_interval", json!(0)),
-            ("arp_ip_target", Value::Null),
-            ("ns_ip6_target", Value::Null),
-            ("arp_validate", Value::Null),
-            ("updelay", json!(0)),
-            ("downdelay", json!(0)),
-            ("num_peer_notif", json!(1)),
-            ("resend_igmp", json!(1)),
-            ("all_slaves_active", json!(0)),
-            ("min_links", json!(0)),
-            ("fail_over_mac", json!("none")),
-        ]),
+        (
+            "",
+            vec![
+                ("miimon", json!(100)),
+                ("arp_interval", json!(0)),
+                ("arp_ip_target", Value::Null),
+                ("ns_ip6_target", Value::Null),
+                ("arp_validate", Value::Null),
+                ("updelay", json!(0)),
+                ("downdelay", json!(0)),
+                ("num_peer_notif", json!(1)),
+                ("resend_igmp", json!(1)),
+                ("all_slaves_active", json!(0)),
+                ("min_links", json!(0)),
+                ("fail_over_mac", json!("none")),
+            ],
+        ),
     ]
 }
 

@@ -121,7 +121,8 @@ pub(crate) fn as_found(host: &Namespace, name: &str) -> Value {
     let up = shown["flags"].as_array().unwrap().contains(&"UP".into());
     let v6 = host.run(&["cat", &format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6")]).unwrap();
     let addresses: Value =
-        serde_json::from_str(&host.ip(&format!("-json address show dev {name} scope global")).unwrap()).unwrap();
+        serde_json::from_str(&host.ip(&format!("-json address show dev {name} scope global")).unwrap())
+            .unwrap();
     serde_json::json!({
         "mac": shown["address"], "mtu": shown["mtu"], "up": up, "master": shown["master"], "v6": v6.trim(),
         "addresses": addresses[0]["addr_info"], "allmulti": shown["allmulti"],
@@ -148,7 +149,9 @@ pub(crate) fn mute(home: &Home, port: &str) {
     let far = far(port);
     home.switch.run(&["tc", "qdisc", "add", "dev", far, "clsact"]).unwrap();
     for direction in ["ingress", "egress"] {
-        home.switch.run(&["tc", "filter", "add", "dev", far, direction, "matchall", "action", "drop"]).unwrap();
+        home.switch
+            .run(&["tc", "filter", "add", "dev", far, direction, "matchall", "action", "drop"])
+            .unwrap();
     }
 }
 

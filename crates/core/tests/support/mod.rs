@@ -54,6 +54,7 @@ pub(crate) fn info(name: &str, id: PortId) -> PortInfo {
         permanent_mac: mac(id.0),
         speed_mbps: Some(1000),
         duplex: Some(Duplex::Full),
+        wireless: name.starts_with("wl"),
     }
 }
 

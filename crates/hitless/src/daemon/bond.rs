@@ -47,8 +47,8 @@ pub(super) enum Completion {
         actions_before: u64,
         result: Result<Observation, DriverError>,
     },
-    /// A port that the configuration does not know was given back.
-    StrangerReturned,
+    /// Ports that the configuration does not know were given back.
+    StrangersReturned,
     /// The bond has its addresses, or not.
     Addressed {
         result: Result<(), RequestError>,
@@ -179,7 +179,11 @@ impl BondTask {
             // New, or renamed, or with another speed.
             _ => {
                 let info = self.info(ethtool, link);
-                let event = if self.wants(&link.name) { Event::PortAppeared { port, info } } else { Event::PortChanged { port, info } };
+                let event = if self.wants(&link.name) {
+                    Event::PortAppeared { port, info }
+                } else {
+                    Event::PortChanged { port, info }
+                };
                 self.machine.handle(now, event);
             }
         }
@@ -229,6 +233,7 @@ impl BondTask {
             permanent_mac: found.or(kernels).or(link.mac).unwrap_or_default(),
             speed_mbps,
             duplex,
+            wireless: link.is_wireless(),
         }
     }
 
@@ -339,6 +344,7 @@ impl BondTask {
         let name =
             |port: &PortId| self.ports.get(port).map(|seen| seen.link.name.clone()).unwrap_or_default();
         let result = match action {
+            Action::Send { port, .. } if self.driver.sends(*port) => return None,
             Action::Send { port, frame } => self.sockets.send(*port, &name(port), frame),
             Action::Listen { port, on: true, also } => self.sockets.listen(*port, &name(port), *also),
             Action::Listen { port, on: false, .. } => {
@@ -412,7 +418,7 @@ impl BondTask {
     fn address_at(&self) -> Option<Instant> {
         let Addressing { from, by } = self.addressing?;
         let off = self.own_link.is_some_and(|own| !own.up);
-        (!off).then(|| if self.machine.has_carrier() { from } else { by })
+        (!off).then(|| if self.snapshot().carrier { from } else { by })
     }
 
     /// The bond is to have the addresses that are configured.
@@ -447,7 +453,10 @@ impl BondTask {
                     }
                 }
             }
-            Completion::StrangerReturned => None,
+            Completion::StrangersReturned => {
+                self.returned = true;
+                None
+            }
             Completion::Addressed { result } => {
                 if let Err(error) = result {
                     tracing::warn!(bond = self.config.name, error = chain(&error), "will be tried again");
@@ -459,25 +468,33 @@ impl BondTask {
         }
     }
 
-    /// Tells the machine what the driver has. Gives back a port that the configuration does not know.
+    /// Tells the machine what the driver has. Gives back ports that the configuration does not know.
     pub(super) fn observed(&mut self, now: Instant, observation: Observation) -> Option<Work> {
-        let stranger =
-            observation.attached.iter().map(|(port, _)| *port).find(|port| !self.ports.contains_key(port));
+        let strangers = observation.attached.iter().map(|(port, _)| *port);
+        let strangers: Vec<_> = strangers.filter(|port| !self.ports.contains_key(port)).collect();
         self.machine.handle(now, Event::Observed(observation));
-        let port = stranger?;
+        if strangers.is_empty() {
+            return None;
+        }
         self.under_way += 1;
         let (bond, driver) = (self.id, self.driver.clone());
         Some(Box::pin(async move {
-            if let Err(failure) = driver.perform(Action::Detach { port }).await {
-                tracing::warn!(%port, %failure, "in the bond, not in the configuration, and cannot be given back");
+            for port in strangers {
+                if let Err(failure) = driver.perform(Action::Detach { port }).await {
+                    tracing::warn!(%port, %failure, "in the bond, not in the configuration, and cannot be given back");
+                }
             }
-            completed(bond, Completion::StrangerReturned)
+            completed(bond, Completion::StrangersReturned)
         }))
     }
 }
 
 /// An action as work: answered in any case, for the machine waits for it.
-fn within(bond: BondId, id: ActionId, action: impl Future<Output = Result<Outcome, Failure>> + 'static) -> Work {
+fn within(
+    bond: BondId,
+    id: ActionId,
+    action: impl Future<Output = Result<Outcome, Failure>> + 'static,
+) -> Work {
     Box::pin(async move {
         let late = |_| Err(Failure(format!("the kernel did not answer within {} s", ANSWER.as_secs())));
         let result = tokio::time::timeout(ANSWER, action).await.unwrap_or_else(late);

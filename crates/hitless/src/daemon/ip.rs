@@ -27,9 +27,17 @@ pub(super) async fn apply(
     }
     for gateway in &wanted.gateways {
         match netlink.add_route(&default_route(*gateway, bond)).await {
-            Err(error) if error.is_exists() => {}
+            Err(error) if error.is_exists() => warn_of_other(netlink, bond, *gateway).await?,
             result => result?,
         }
+    }
+    Ok(())
+}
+
+/// A route that is there already may be another one to the same place, which the kernel does not have twice.
+async fn warn_of_other(netlink: &Netlink, bond: u32, gateway: IpAddr) -> Result<(), RequestError> {
+    if !netlink.gateways(bond).await?.contains(&gateway) {
+        tracing::warn!(%gateway, "not used: there is a default route of another interface; remove it (ip route delete default)");
     }
     Ok(())
 }

@@ -231,20 +231,19 @@ impl Daemon {
         Ok(())
     }
 
+    /// First what may fail and can be undone: new bonds. Their ports that are in other bonds follow when those give
+    /// them back.
     async fn adopt_config(&mut self, config: &Config) -> Result<(), RunError> {
-        let gone: Vec<BondId> = self
-            .bonds
-            .iter()
-            .filter(|(_, bond)| config.bond(&bond.config.name).is_none())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            self.remove_bond(id).await?;
-        }
-        for new in &config.bonds {
-            match self.find(&new.name) {
-                Ok(id) => self.change_bond(id, new.clone()).await?,
-                Err(_) => self.add_bonds(std::slice::from_ref(new)).await?,
+        let is_new = |bond: &&Bond| self.find(&bond.name).is_err();
+        let new: Vec<Bond> = config.bonds.iter().filter(is_new).cloned().collect();
+        self.add_bonds(&new).await?;
+        let present: Vec<BondId> = self.bonds.keys().copied().collect();
+        for id in present {
+            let name = self.bonds.get(&id).map(|bond| bond.config.name.clone()).unwrap_or_default();
+            match config.bond(&name) {
+                None => self.remove_bond(id).await?,
+                Some(_) if new.iter().any(|bond| bond.name == name) => {}
+                Some(bond) => self.change_bond(id, bond.clone()).await?,
             }
         }
         self.present_all().await

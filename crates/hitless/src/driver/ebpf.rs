@@ -1,9 +1,9 @@
 //! The ebpf driver: the bond is one end of a veth pair, and eBPF programs carry frames between it and its ports.
 //!
 //! The other end, the parked peer, carries nothing. It is up while the bond is to have a carrier and down otherwise,
-//! and its alias tells that the pair is ours. Programs and maps are the kernel's: they forward without us.
+//! and its alias tells that the pair is ours (and, until it has one, its hardware address). Programs and maps are the kernel's: they forward without us.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use hitless_core::event::{Action, Observation, PortId};
@@ -15,10 +15,15 @@ use hitless_linux::sysctl::Ipv6Setting;
 
 use super::port::{self, For};
 use super::{DriverError, Tools, misplaced};
+use crate::causes::chain;
 use crate::config::Bond;
 
 /// What the parked peer's alias begins with.
 const ALIAS: &str = "hitless: parked peer of ";
+
+/// The parked peer's hardware address. It has that from its first moment on: a daemon that is killed before it has set
+/// the alias leaves a pair that the next one knows. (Nobody else ever sees it: 02, and "hitls".)
+const PARKED_MAC: MacAddr = MacAddr([0x02, b'h', b'i', b't', b'l', b's']);
 
 /// The ebpf driver of one bond.
 pub struct EbpfDriver {
@@ -27,12 +32,16 @@ pub struct EbpfDriver {
     bond: u32,
     parked: u32,
     made: bool,
+    /// Is its size configured?
+    sized: Cell<bool>,
     state: RefCell<State>,
 }
 
 /// What programming the table needs at once, without asking the kernel.
 struct State {
     datapath: Datapath,
+    /// Rises with each change of what is below, so that a look that takes longer knows whether it is still true.
+    changes: u64,
     table: ForwardingTable,
     mac: MacAddr,
     /// The present addresses of attached ports.
@@ -55,6 +64,7 @@ impl EbpfDriver {
         let (bond, parked, made) = match tools.netlink.link_named(&config.name).await? {
             Some(bond) => {
                 let parked = our_peer(tools, &bond, &parked_name).await?;
+                dress(tools, &config.name, &parked).await?;
                 (bond, parked, false)
             }
             None => {
@@ -87,19 +97,21 @@ impl EbpfDriver {
             Err(error) => return Err(error.into()),
         };
         let table = datapath.table()?;
-        let state = State { datapath, table, mac: bond.mac.unwrap_or_default(), ports: BTreeMap::new() };
+        let state =
+            State { datapath, changes: 0, table, mac: bond.mac.unwrap_or_default(), ports: BTreeMap::new() };
         if !bond.admin_up {
             tools.netlink.set_up(bond.index, true).await?;
         }
         let name = config.name.clone();
-        let driver =
-            Self { tools: tools.clone(), name, bond: bond.index, parked, made, state: RefCell::new(state) };
+        let (sized, state) = (Cell::new(false), RefCell::new(state));
+        let driver = Self { tools: tools.clone(), name, bond: bond.index, parked, made, sized, state };
         driver.configure(config).await?;
         Ok(driver)
     }
 
     /// The bond's size; its ports follow when they are next looked at.
     pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
+        self.sized.set(config.ip.mtu.is_some());
         if let Some(mtu) = config.ip.mtu {
             self.tools.netlink.set_mtu(self.parked, mtu).await?;
             self.tools.netlink.set_mtu(self.bond, mtu).await?;
@@ -116,13 +128,14 @@ impl EbpfDriver {
     }
 
     fn target(&self) -> For<'_> {
-        For { bond: &self.name, index: self.bond }
+        For { bond: &self.name, index: self.bond, sized: self.sized.get() }
     }
 
     /// The failover path: a few system calls, no request that could wait for a lock.
     pub(super) fn program(&self, table: &ForwardingTable) -> Result<(), DriverError> {
         let state = &mut *self.state.borrow_mut();
         state.datapath.program(table, state.mac, &state.ports)?;
+        state.changes += 1;
         state.table = table.clone();
         Ok(())
     }
@@ -158,17 +171,18 @@ impl EbpfDriver {
     }
 
     async fn attach(&self, port: PortId, mac: Option<MacAddr>) -> Result<(), DriverError> {
-        let link = port::take(&self.tools, self.target(), port).await?;
-        match self.prepare(&link, mac).await {
+        self.state.borrow().datapath.check_port(port)?;
+        let taken = port::take(&self.tools, self.target(), port).await?;
+        match self.prepare(&taken.link, mac).await {
             Ok(mac) => {
-                self.state.borrow_mut().ports.insert(port, mac);
+                let mut state = self.state.borrow_mut();
+                state.changes += 1;
+                state.ports.insert(port, mac);
                 Ok(())
             }
             Err(error) => {
                 drop(self.state.borrow_mut().datapath.detach_port(port));
-                port::give_back(&self.tools, self.target(), port).await.unwrap_or_else(|failure| {
-                    tracing::warn!(port = link.name, %failure, "not given back as it was found");
-                });
+                taken.undo(&self.tools, self.target()).await;
                 Err(error)
             }
         }
@@ -193,12 +207,17 @@ impl EbpfDriver {
     }
 
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {
-        self.state.borrow_mut().datapath.detach_port(port)?;
-        self.state.borrow_mut().ports.remove(&port);
+        {
+            let mut state = self.state.borrow_mut();
+            state.datapath.detach_port(port)?;
+            state.changes += 1;
+            state.ports.remove(&port);
+        }
         port::give_back(&self.tools, self.target(), port).await
     }
 
     pub(super) async fn observe(&self) -> Result<Observation, DriverError> {
+        let before = self.state.borrow().changes;
         let links = self.tools.netlink.links().await?;
         let find = |index| links.iter().find(|link| link.index == index);
         let bond = find(self.bond).ok_or(DriverError::Gone(self.bond))?;
@@ -211,13 +230,23 @@ impl EbpfDriver {
             let known = in_ledger || table.ports.iter().any(|entry| entry.port == port);
             if known && link.master.is_none() && self.state.borrow().datapath.is_attached(port)? {
                 attached.push((port, link.mac.unwrap_or_default()));
-                self.keep_as_port(link, bond.mtu).await?;
+                if let Err(error) = self.keep_as_port(link, bond.mtu).await {
+                    tracing::warn!(
+                        bond = self.name,
+                        port = link.name,
+                        error = chain(&error),
+                        "not as it should be"
+                    );
+                }
             }
         }
         let mut state = self.state.borrow_mut();
-        state.mac = bond.mac.unwrap_or_default();
-        state.ports = attached.iter().copied().collect();
-        state.table = table.clone();
+        // What was done meanwhile is newer.
+        if state.changes == before {
+            state.mac = bond.mac.unwrap_or_default();
+            state.ports = attached.iter().copied().collect();
+            state.table = table.clone();
+        }
         Ok(Observation { bond_mac: bond.mac, carrier: parked.admin_up, table, attached })
     }
 
@@ -270,7 +299,10 @@ async fn our_peer(tools: &Tools, bond: &Link, parked_name: &str) -> Result<Link,
     };
     let parked = tools.netlink.link_named(parked_name).await?.ok_or_else(taken)?;
     let is_peer = bond.link == Some(parked.index) && !bond.link_elsewhere;
-    let is_ours = parked.alias.as_deref().is_some_and(|alias| alias.starts_with(ALIAS));
+    let is_ours = match parked.alias.as_deref() {
+        Some(alias) => alias.starts_with(ALIAS),
+        None => parked.mac == Some(PARKED_MAC),
+    };
     if is_peer && is_ours { Ok(parked) } else { Err(taken()) }
 }
 
@@ -279,7 +311,7 @@ async fn make_pair(tools: &Tools, name: &str, parked_name: &str) -> Result<(Link
         let kind = link.kind.unwrap_or_else(|| "a device".to_owned());
         return Err(DriverError::NameTaken { name: link.name, kind });
     }
-    tools.netlink.create_veth(name, parked_name).await?;
+    tools.netlink.create_marked_veth(name, parked_name, PARKED_MAC).await?;
     match dress_pair(tools, name, parked_name).await {
         Ok(pair) => Ok(pair),
         Err(error) => {
@@ -300,8 +332,16 @@ async fn dress_pair(tools: &Tools, name: &str, parked_name: &str) -> Result<(Lin
         })
     };
     let (bond, parked) = (find(name).await?, find(parked_name).await?);
-    tools.netlink.set_alias(parked.index, &format!("{ALIAS}{name}")).await?;
-    // It would only fill the bond with solicitations and reports of its own.
-    Ipv6Setting::DisableIpv6.set(parked_name, 1)?;
+    dress(tools, name, &parked).await?;
     Ok((bond, parked))
+}
+
+/// Gives a parked peer what it has to have, as far as it does not have it.
+async fn dress(tools: &Tools, bond: &str, parked: &Link) -> Result<(), DriverError> {
+    if parked.alias.is_none() {
+        tools.netlink.set_alias(parked.index, &format!("{ALIAS}{bond}")).await?;
+    }
+    // It would only fill the bond with solicitations and reports of its own.
+    Ipv6Setting::DisableIpv6.set(&parked.name, 1)?;
+    Ok(())
 }

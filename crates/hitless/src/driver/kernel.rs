@@ -7,16 +7,21 @@
 //! then, and it is told of a primary only while that is the active port: a primary that is named, or attached, makes
 //! the kernel move to it the next time that it is up, whatever primary-reselect says (`force_primary` in
 //! drivers/net/bonding/bond_main.c).
+//!
+//! A question through a standby port that shares the bond's address makes switches deliver there what is for the bond,
+//! and bonding drops that. So `all_slaves_active` is on while questions are asked, whatever the configuration says.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use hitless_core::config::{BondConfig, Evidence, Failback, PrimaryReselect, Validate};
+use hitless_core::config::{BondConfig, Evidence, FailOverMac, Failback, PrimaryReselect, Validate};
 use hitless_core::event::{Action, Observation, PortId};
 use hitless_core::table::ForwardingTable;
 use hitless_linux::bond::{ArpValidate, BondAttributes, BondMode, BondPortAttributes, Support};
 use hitless_linux::link::Link;
+use hitless_linux::packet::SendSocket;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::port::{self, For};
 use super::{DriverError, Tools, misplaced};
@@ -34,6 +39,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 /// How long the kernel is waited for at most. The machine tries again, but cannot change its mind meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long after a question standby ports still hand up what they hear, at least.
+const QUESTION_TIME: Duration = Duration::from_secs(2);
+
 /// The kernel driver of one bond.
 #[derive(Debug)]
 pub struct KernelDriver {
@@ -42,8 +50,14 @@ pub struct KernelDriver {
     bond: u32,
     made: bool,
     options: RefCell<BondConfig>,
+    /// Is its size configured?
+    sized: Cell<bool>,
     /// The primary that the kernel knows, by index; 0: none.
     primary: Cell<u32>,
+    /// The active port, as far as known.
+    active: Cell<Option<PortId>>,
+    /// When a question was asked last through a standby port, as long as those hand up what they hear for it.
+    asked: Cell<Option<Instant>>,
     /// Ports are attached one after the other, in the machine's order: the bond gets its address from the first.
     attaching: Mutex<()>,
 }
@@ -60,8 +74,18 @@ impl KernelDriver {
             None => (create(tools, config).await?, true),
         };
         let options = RefCell::new(config.options.clone());
-        let (tools, name, primary) = (tools.clone(), config.name.clone(), Cell::new(0));
-        let driver = Self { tools, name, bond, made, options, primary, attaching: Mutex::default() };
+        let driver = Self {
+            tools: tools.clone(),
+            name: config.name.clone(),
+            bond,
+            made,
+            options,
+            sized: Cell::new(false),
+            primary: Cell::new(0),
+            active: Cell::new(None),
+            asked: Cell::new(None),
+            attaching: Mutex::default(),
+        };
         match driver.set_up(config).await {
             Ok(()) => Ok(driver),
             Err(error) => {
@@ -92,7 +116,7 @@ impl KernelDriver {
     }
 
     fn target(&self) -> For<'_> {
-        For { bond: &self.name, index: self.bond }
+        For { bond: &self.name, index: self.bond, sized: self.sized.get() }
     }
 
     async fn link(&self) -> Result<Link, DriverError> {
@@ -102,6 +126,7 @@ impl KernelDriver {
     /// Brings the bond's options in line; only those that differ are touched.
     pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
         self.options.replace(config.options.clone());
+        self.sized.set(config.ip.mtu.is_some());
         let link = self.link().await?;
         let present = link.bond.as_deref().cloned().unwrap_or_default();
         let primary = self.primary(&config.options, present.active).await?;
@@ -121,6 +146,7 @@ impl KernelDriver {
             self.tools.netlink.change_bond(self.bond, &change).await?;
         }
         self.primary.set(primary);
+        self.asked.set(None);
         for port in self.ports().await? {
             self.configure_port(&port).await?;
         }
@@ -161,13 +187,13 @@ impl KernelDriver {
             Action::Attach { port, .. } => self.attach(port).await,
             Action::Detach { port } => self.detach(port).await,
             Action::Program(table) => self.program(&table).await,
+            Action::Send { port, frame } => self.ask(port, &frame).await,
             Action::SetBondMac(_)
             | Action::SetPortMac { .. }
             | Action::SetCarrier(_)
             | Action::NotifyPeers { .. }
             | Action::FindTargets
             | Action::Listen { .. }
-            | Action::Send { .. }
             | Action::CountReceived { .. } => Err(misplaced(&action)),
         }
     }
@@ -184,14 +210,15 @@ impl KernelDriver {
     /// The kernel takes only a port that is up as far as it knows, and it looks at links by its own clock. A port
     /// whose link has just come up is waited for.
     async fn make_active(&self, port: u32) -> Result<(), DriverError> {
-        let deadline = tokio::time::Instant::now() + self.patience();
+        let deadline = Instant::now() + self.patience();
         loop {
             let Err(refusal) = self.tools.netlink.set_active(self.bond, Some(port)).await else {
+                self.active.set(Some(PortId(port)));
                 return Ok(());
             };
             let link = self.tools.netlink.link(port).await?;
             let coming = link.is_some_and(|link| link.carrier && link.master == Some(self.bond));
-            if !coming || tokio::time::Instant::now() >= deadline {
+            if !coming || Instant::now() >= deadline {
                 return Err(refusal.into());
             }
             tokio::time::sleep(ASK_AGAIN).await;
@@ -224,16 +251,44 @@ impl KernelDriver {
         Ok(())
     }
 
+    /// Does sending on this port take [`Action::Send`] to this driver, because what comes of it would be dropped?
+    pub(super) fn is_question(&self, port: PortId) -> bool {
+        let options = self.options.borrow();
+        let shared = options.fail_over_mac == FailOverMac::None;
+        shared && !options.all_slaves_active && self.active.get() != Some(port)
+    }
+
+    async fn ask(&self, port: PortId, frame: &[u8]) -> Result<(), DriverError> {
+        if self.asked.get().is_none() {
+            self.set_all_active(true).await?;
+        }
+        self.asked.set(Some(Instant::now()));
+        Ok(SendSocket::open(port.0, "the port that is asked through")?.try_send(frame)?)
+    }
+
+    /// Switches that have heard a question send elsewhere by now what is for the bond.
+    async fn end_questions(&self) -> Result<(), DriverError> {
+        if self.asked.get().is_some_and(|asked| asked.elapsed() >= QUESTION_TIME) {
+            let configured = self.options.borrow().all_slaves_active;
+            self.set_all_active(configured).await?;
+            self.asked.set(None);
+        }
+        Ok(())
+    }
+
+    async fn set_all_active(&self, on: bool) -> Result<(), DriverError> {
+        let change = BondAttributes { all_slaves_active: Some(on), ..BondAttributes::default() };
+        Ok(self.tools.netlink.change_bond(self.bond, &change).await?)
+    }
+
     async fn attach(&self, port: PortId) -> Result<(), DriverError> {
         let _turn = self.attaching.lock().await;
-        let link = port::take(&self.tools, self.target(), port).await?;
-        match self.enslave(&link).await {
+        let taken = port::take(&self.tools, self.target(), port).await?;
+        match self.enslave(&taken.link).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 drop(self.tools.netlink.set_master(port.0, None).await);
-                port::give_back(&self.tools, self.target(), port).await.unwrap_or_else(|failure| {
-                    tracing::warn!(port = link.name, %failure, "not given back as it was found");
-                });
+                taken.undo(&self.tools, self.target()).await;
                 Err(error)
             }
         }
@@ -281,9 +336,11 @@ impl KernelDriver {
     }
 
     pub(super) async fn observe(&self) -> Result<Observation, DriverError> {
+        self.end_questions().await?;
         let links = self.tools.netlink.links().await?;
         let bond = links.iter().find(|link| link.index == self.bond).ok_or(DriverError::Gone(self.bond))?;
         let active = bond.bond.as_ref().and_then(|state| state.active).map(PortId);
+        self.active.set(active);
         let attached: Vec<_> = links
             .iter()
             .filter(|link| link.master == Some(self.bond))

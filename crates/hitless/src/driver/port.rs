@@ -1,10 +1,13 @@
 //! Taking an interface, and giving it back as it was found: what both drivers have in common.
 
 use hitless_core::event::PortId;
+use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
+use hitless_linux::takeover::Takeover;
 
 use super::{DriverError, Tools};
+use crate::causes::chain;
 use crate::ledger::Found;
 
 /// The bond that an interface is taken for.
@@ -12,24 +15,49 @@ use crate::ledger::Found;
 pub(super) struct For<'a> {
     pub(super) bond: &'a str,
     pub(super) index: u32,
+    /// Is the bond's size configured? Otherwise it takes that of the interface whose addresses it takes.
+    pub(super) sized: bool,
+}
+
+/// An interface that was taken, and may still turn out not to be able to be a port.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) link: Link,
+    moved: Option<Takeover>,
+}
+
+impl Taken {
+    /// Gives it back as it was found, its addresses included, which [`give_back`] leaves with the bond.
+    pub(super) async fn undo(self, tools: &Tools, target: For<'_>) {
+        let name = self.link.name;
+        if let Err(failure) = give_back(tools, target, PortId(self.link.index)).await {
+            tracing::warn!(port = name, error = chain(&failure), "not given back as it was found");
+        }
+        // Only now is it up, and has IPv6.
+        for failure in moved_back(tools, self.moved).await {
+            tracing::warn!(port = name, error = chain(&failure), "its addresses and routes are not all back");
+        }
+    }
+}
+
+async fn moved_back(tools: &Tools, moved: Option<Takeover>) -> Vec<RequestError> {
+    match moved {
+        Some(moved) => moved.undo(&tools.netlink).await,
+        None => Vec::new(),
+    }
 }
 
 /// Takes an interface for a bond: enters in the ledger what it is like, moves its addresses and routes to the bond, and
 /// switches IPv6 off on it, which would give it addresses of its own. Everything is undone when a step fails.
-pub(super) async fn take(tools: &Tools, target: For<'_>, port: PortId) -> Result<Link, DriverError> {
+pub(super) async fn take(tools: &Tools, target: For<'_>, port: PortId) -> Result<Taken, DriverError> {
     let link = tools.netlink.link(port.0).await?.ok_or(DriverError::Gone(port.0))?;
     check(tools, target, &link).await?;
-    let known = tools.ledger.borrow().get(target.bond, port.0).is_some();
-    if !known {
-        let found = describe(&link)?;
-        tools.ledger.borrow_mut().enter(target.bond, port.0, found)?;
-    }
-    match take_addresses(tools, target, &link).await {
-        Ok(()) => Ok(link),
+    note_found(tools, target, &link).await?;
+    let mut taken = Taken { link, moved: None };
+    match take_addresses(tools, target, &mut taken).await {
+        Ok(()) => Ok(taken),
         Err(error) => {
-            give_back(tools, target, port).await.unwrap_or_else(|failure| {
-                tracing::warn!(port = link.name, %failure, "not given back as it was found");
-            });
+            taken.undo(tools, target).await;
             Err(error)
         }
     }
@@ -53,6 +81,29 @@ pub(super) async fn check(tools: &Tools, target: For<'_>, link: &Link) -> Result
     Err(DriverError::PortTaken { port: link.name.clone(), master: name, kind })
 }
 
+/// Enters in the ledger what an interface is like before anything about it is changed.
+async fn note_found(tools: &Tools, target: For<'_>, link: &Link) -> Result<(), DriverError> {
+    if tools.ledger.borrow().get(target.bond, link.index).is_some() {
+        return Ok(());
+    }
+    let owner = tools
+        .ledger
+        .borrow()
+        .other_owner(target.bond, link.index)
+        .map(|(bond, found)| (bond.to_owned(), found.clone()));
+    let Some((bond, found)) = owner else {
+        let found = describe(link)?;
+        return Ok(tools.ledger.borrow_mut().enter(target.bond, link.index, found)?);
+    };
+    // While it is in another bond, it does not look as it was found.
+    if tools.netlink.link_named(&bond).await?.is_some() {
+        return Err(DriverError::PortOfOther { port: link.name.clone(), bond });
+    }
+    let mut ledger = tools.ledger.borrow_mut();
+    ledger.enter(target.bond, link.index, found)?;
+    Ok(ledger.strike(&bond, link.index)?)
+}
+
 fn describe(link: &Link) -> Result<Found, DriverError> {
     let Some(mac) = link.mac else {
         return Err(DriverError::NotAPort { port: link.name.clone(), reason: "it has no Ethernet address" });
@@ -68,14 +119,17 @@ fn describe(link: &Link) -> Result<Found, DriverError> {
     })
 }
 
-async fn take_addresses(tools: &Tools, target: For<'_>, link: &Link) -> Result<(), DriverError> {
+async fn take_addresses(tools: &Tools, target: For<'_>, taken: &mut Taken) -> Result<(), DriverError> {
+    let link = &taken.link;
     // One that is in the bond already has none, or gets them from someone who should not.
     if link.master != Some(target.index) {
-        let taken = tools.netlink.take_over(link.index, target.index).await?;
-        if taken.addresses().next().is_some() || taken.routes().next().is_some() {
+        let moved = taken.moved.insert(tools.netlink.take_over(link.index, target.index).await?);
+        if moved.addresses().next().is_some() || moved.routes().next().is_some() {
             tracing::info!(port = link.name, bond = target.bond, "addresses and routes moved to the bond");
             note_addresses(tools, target, link.index)?;
-            tools.netlink.set_mtu(target.index, link.mtu).await?;
+            if !target.sized {
+                tools.netlink.set_mtu(target.index, link.mtu).await?;
+            }
         }
     }
     Ipv6Setting::DisableIpv6.set(&link.name, 1)?;

@@ -61,6 +61,20 @@ fn bonding(n: usize) -> Result<Pulls> {
     home.laptop.ip("link set bond0 type bond primary eth0")?;
     home.laptop.ip("link set bond0 up")?;
     home.laptop.ip(&format!("address add {}/24 dev bond0", Home::ipv4(0, 5)))?;
+    measure(&home, n)
+}
+
+/// The same bond, led by us.
+fn hitless(n: usize) -> Result<Pulls> {
+    let home = Home::new(HomeOptions::default())?;
+    let daemon = Daemon::start_with_config(&home.laptop, CONFIG)?;
+    let pulls = measure(&home, n)?;
+    daemon.ask(&["down"])?;
+    Ok(pulls)
+}
+
+/// Whoever leads the bond, it is watched in the same way, so that this costs both the same.
+fn measure(home: &Home, n: usize) -> Result<Pulls> {
     let wait_active = |port: &str| {
         until(&format!("{port} to become the active port"), PATIENCE, || {
             let shown = home.laptop.ip("-json -details link show bond0")?;
@@ -69,23 +83,8 @@ fn bonding(n: usize) -> Result<Pulls> {
             Ok(if active == port { Look::Yes(()) } else { Look::No(format!("{active}")) })
         })
     };
-    settle(&home)?;
-    wait_active("eth0")?;
-    pulls(&home, n, &wait_active)
-}
-
-/// The same bond, led by us.
-fn hitless(n: usize) -> Result<Pulls> {
-    let home = Home::new(HomeOptions::default())?;
-    let daemon = Daemon::start_with_config(&home.laptop, CONFIG)?;
-    settle(&home)?;
-    daemon.wait_active("bond0", "eth0", PATIENCE)?;
-    let pulls = pulls(&home, n, &|port| daemon.wait_active("bond0", port, PATIENCE).map(drop))?;
-    daemon.ask(&["down"])?;
-    Ok(pulls)
-}
-
-fn settle(home: &Home) -> Result<()> {
     home.wait_forwarding("eth0")?;
-    home.wait_forwarding("wlan0")
+    home.wait_forwarding("wlan0")?;
+    wait_active("eth0")?;
+    pulls(home, n, &wait_active)
 }
