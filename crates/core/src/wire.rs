@@ -69,6 +69,11 @@ pub fn announcement(mac: MacAddr, address: IpAddr) -> Vec<u8> {
     }
 }
 
+/// A frame that says nothing to anyone, but teaches switches where `source` is: an ARP request that nobody answers.
+pub fn lesson(source: MacAddr) -> Vec<u8> {
+    arp(source, source, Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED)
+}
+
 /// `frame` with an 802.1Q tag.
 pub fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(TAG_OFFSET.min(frame.len()));

@@ -7,6 +7,9 @@ use hitless_lab::{Daemon, Home, HomeOptions, Meter};
 
 use crate::support::*;
 
+/// Datagrams that would be lost at the least in the second or more that a port is silent, were its carrier believed.
+const BELIEVED: u64 = 200;
+
 #[test]
 fn guest_failback() {
     in_guest("failback::guest_failback", 100 * SECOND, || {
@@ -82,9 +85,10 @@ fn a_new_interface_is_not_believed_either() {
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     meter.wait_flowing(100, PATIENCE).unwrap();
     assert_eq!(bond(&home.laptop, "bond0")["primary"], "eth0");
+    assert!(!daemon.log().contains("repairing"), "the kernel ran ahead:\n{}", daemon.log());
     let report = meter.finish();
-    let lost = report.labelled("back").next().unwrap().both();
-    assert!(lost.longest_gap < SECOND / 2, "the traffic stayed where it flowed: {lost:?}\n{}", daemon.log());
+    let back = report.labelled("back").next().unwrap().both();
+    assert!(back.lost < BELIEVED, "the traffic stayed where it flowed: {back:?}\n{}", daemon.log());
 }
 
 fn on_carrier_as_bonding_does() {
@@ -139,6 +143,6 @@ fn a_port_that_is_silent_at_first() {
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     meter.wait_flowing(200, PATIENCE).unwrap();
     let report = meter.finish();
-    let plug = report.labelled("plug").next().unwrap();
-    assert!(plug.both().longest_gap < SECOND / 2, "{plug:?}\n{}", daemon.log());
+    let plug = report.labelled("plug").next().unwrap().both();
+    assert!(plug.lost < BELIEVED, "{plug:?}\n{}", daemon.log());
 }

@@ -182,10 +182,9 @@ fn wait_attached(laptop: &hitless_lab::Namespace) {
 
 fn check(there: &Value, options: &str, expected: &[(&str, Value)], daemon: &Daemon<'_>) {
     for (key, value) in expected {
-        let present = match &there[*key] {
-            Value::Array(list) if list.is_empty() => &Value::Null,
-            present => present,
-        };
+        let present = &there[*key];
+        let empty = present.as_array().is_some_and(Vec::is_empty);
+        let present = if empty { &Value::Null } else { present };
         assert_eq!(present, value, "{key} after `{options}`: {there:#}\n{}", daemon.log());
     }
 }

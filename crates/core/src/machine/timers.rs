@@ -8,7 +8,7 @@ use crate::event::PortId;
 use crate::goal::Backoff;
 use crate::machine::actions::OneShot;
 use crate::path::{self, Role};
-use crate::proof::{Proof, Question};
+use crate::proof::{Asker, Proof, Question};
 use crate::time::Instant;
 use crate::wire;
 
@@ -137,18 +137,22 @@ impl Machine {
                 self.one_shots.push_back(OneShot::FindTargets { port: *id });
                 asking.looking = true;
             }
-            let Some(question) = asking.ask(now, shared && !port.info.wireless) else { continue };
-            let (sender, answer_to) = match question {
-                Question::Strange => (nobody, nobody),
-                Question::Plain => (own, own),
-                Question::Flooded => (own, nobody),
+            let asker = match port.info.wireless {
+                _ if !shared => Asker::Own,
+                true => Asker::Wireless,
+                false => Asker::Wired,
             };
-            let questions = asking.targets.iter().map(|target| wire::probe(sender, answer_to, *target));
+            let Some(question) = asking.ask(now, asker) else { continue };
+            let answer_to = match question {
+                Question::Plain => own,
+                Question::Flooded => nobody,
+            };
+            let questions = asking.targets.iter().map(|target| wire::probe(own, answer_to, *target));
             self.one_shots.extend(questions.map(|frame| OneShot::Send { port: *id, frame }));
-            // The questions have told switches that the shared address is here. An answer to nobody finds its way all
-            // the same; everything else is to go to the active port, as before.
-            if question == Question::Flooded && shared {
-                self.one_shots.extend(self.active.map(|active| OneShot::NotifyPeers { port: active }));
+            // Everything but the answer is to go to the active port, as before.
+            if question == Question::Flooded {
+                let lesson = |active| OneShot::Send { port: active, frame: wire::lesson(own) };
+                self.one_shots.extend(self.active.map(lesson));
             }
         }
     }

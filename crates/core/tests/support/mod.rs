@@ -294,6 +294,14 @@ impl World {
         self.notices.clear();
     }
 
+    /// The frames that ports sent themselves, in order.
+    pub(crate) fn sent(&self) -> impl Iterator<Item = (PortId, &[u8])> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Send { port, frame } => Some((*port, frame.as_slice())),
+            _ => None,
+        })
+    }
+
     pub(crate) fn count(&self, filter: impl Fn(&Action) -> bool) -> usize {
         self.actions.iter().filter(|action| filter(action)).count()
     }

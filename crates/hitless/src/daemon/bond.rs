@@ -90,7 +90,7 @@ pub(super) struct BondTask {
     pub(super) machine: Machine,
     pub(super) driver: Driver,
     tools: Tools,
-    sockets: Sockets,
+    pub(super) sockets: Sockets,
     ports: BTreeMap<PortId, Seen>,
     own_link: Option<OwnLink>,
     next_poll: Instant,

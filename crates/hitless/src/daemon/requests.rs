@@ -284,7 +284,9 @@ impl Daemon {
 
     async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
         self.finish_work(id).await;
-        let Some(bond) = self.bonds.remove(&id) else { return Ok(()) };
+        let Some(mut bond) = self.bonds.remove(&id) else { return Ok(()) };
+        // A socket that accepts more than the interface's own address shows on the interface.
+        bond.sockets.close();
         let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };
         let nothing = crate::config::IpConfig::default();
         // What was configured is the bond's own, and not to be moved to a port.

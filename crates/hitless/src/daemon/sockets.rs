@@ -97,6 +97,12 @@ impl Sockets {
         self.listeners.remove(&port);
     }
 
+    /// Sends and hears nothing more on any port.
+    pub(super) fn close(&mut self) {
+        self.senders.clear();
+        self.listeners.clear();
+    }
+
     /// The interface is gone.
     pub(super) fn forget(&mut self, port: PortId) {
         self.senders.remove(&port);

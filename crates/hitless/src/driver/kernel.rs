@@ -319,7 +319,7 @@ impl KernelDriver {
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {
         match self.tools.netlink.link(port.0).await? {
             Some(link) if link.master == Some(self.bond) => {
-                self.tools.netlink.set_master(port.0, None).await?
+                self.tools.netlink.set_master(port.0, None).await?;
             }
             Some(_) | None => {}
         }
