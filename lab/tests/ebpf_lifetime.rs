@@ -379,3 +379,54 @@ fn the_interface_in_use_is_taken_over_and_given_back_under_traffic() {
     assert_same(&before, &state(&home.laptop));
     traffic.finish();
 }
+
+#[test]
+fn each_interface_gets_back_what_it_gave() {
+    let home = home();
+    let laptop = &home.laptop;
+    home.use_plainly("eth0").unwrap();
+    laptop.ip("link set wlan0 up").unwrap();
+    laptop.ip("address add 192.168.1.6/24 dev wlan0 metric 600").unwrap();
+    laptop.ip("route add default via 192.168.1.1 dev eth0 metric 100").unwrap();
+    laptop.ip("route add default via 192.168.1.1 dev wlan0 metric 600").unwrap();
+    let before = state(laptop);
+    // The configuration names an address that eth0 has, and the same gateway.
+    let daemon = bonded(&home, "");
+    wait_printed(laptop, "ip -4 address show bond0", |shown| {
+        shown.contains("192.168.1.5/24") && shown.contains("192.168.1.6/24")
+    });
+    let routes = laptop.ip("route").unwrap();
+    assert!(!routes.contains("dev eth0") && !routes.contains("dev wlan0"), "{routes}");
+    daemon.ask(&["down"]).unwrap();
+    assert_same(&before, &state(laptop));
+}
+
+#[test]
+fn what_an_interface_gave_that_is_gone_goes_to_another() {
+    let home = home();
+    home.use_plainly("eth0").unwrap();
+    home.laptop.ip("route add default via 192.168.1.1 dev eth0").unwrap();
+    let plain = "[bond.bond0]\ndriver = \"ebpf\"\nports = [\"eth0\", \"wlan0\"]\n";
+    let daemon = daemon(&home, plain, &[("bond0", "eth0")]);
+    home.vanish("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    daemon.ask(&["down"]).unwrap();
+    let routes = home.laptop.ip("route").unwrap();
+    assert!(routes.contains("default via 192.168.1.1 dev wlan0"), "{routes}");
+    home.laptop.run(&["ping", "-c1", "-W5", "192.168.1.1"]).unwrap();
+}
+
+#[test]
+fn a_bond_in_a_bridge_hears_what_is_for_others() {
+    let home = home();
+    let daemon = bonded(&home, "");
+    let promiscuous = |port: &str| home.laptop.ip(&format!("link show {port}")).unwrap().contains("PROMISC");
+    assert!(!promiscuous("eth0"));
+    home.laptop.ip("link add br7 type bridge").unwrap();
+    home.laptop.ip("link set bond0 master br7").unwrap();
+    wait_printed(&home.laptop, "ip link show eth0", |shown| shown.contains("PROMISC"));
+    wait_printed(&home.laptop, "ip link show wlan0", |shown| shown.contains("PROMISC"));
+    home.laptop.ip("link set bond0 nomaster").unwrap();
+    wait_printed(&home.laptop, "ip link show eth0", |shown| !shown.contains("PROMISC"));
+    drop(daemon);
+}

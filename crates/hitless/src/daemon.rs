@@ -22,7 +22,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hitless_core::event::Notice;
 use hitless_core::time::Instant;
-use hitless_linux::carrier::Ethtool;
+use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::netlink::{LinkEvent, LinkEvents, Netlink};
@@ -98,7 +98,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 struct Daemon {
     source: ConfigSource,
     tools: Tools,
-    ethtool: Ethtool,
+    probe: LinkProbe,
     links: LinkEvents,
     server: Server,
     requests: mpsc::Receiver<Request>,
@@ -135,7 +135,7 @@ impl Daemon {
         let mut daemon = Self {
             source: options.config,
             tools: Tools { netlink, ledger },
-            ethtool: Ethtool::open()?,
+            probe: LinkProbe::open()?,
             links,
             server,
             requests,
@@ -150,8 +150,11 @@ impl Daemon {
             epoch: std::time::Instant::now(),
         };
         preflight::check(&daemon.tools, &config).await?;
-        daemon.remove_orphans(&config).await;
         daemon.add_bonds(&config.bonds).await?;
+        // Arguments tell of one bond, and nothing of others.
+        if let ConfigSource::File(_) = daemon.source {
+            daemon.remove_orphans(&config).await;
+        }
         Ok(daemon)
     }
 
@@ -172,7 +175,7 @@ impl Daemon {
     }
 
     /// Makes or adopts bonds. When one fails, those that were made for it are removed again.
-    async fn add_bonds(&mut self, bonds: &[Bond]) -> Result<(), RunError> {
+    async fn add_bonds(&mut self, bonds: &[Bond]) -> Result<Vec<BondId>, RunError> {
         let mut added = Vec::new();
         for bond in bonds {
             match self.add_bond(bond.clone()).await {
@@ -183,7 +186,7 @@ impl Daemon {
                 }
             }
         }
-        Ok(())
+        Ok(added)
     }
 
     async fn take_back(&mut self, added: &[BondId]) {
@@ -211,7 +214,7 @@ impl Daemon {
         self.next_bond += 1;
         let mut bond = BondTask::new(id, config, driver, self.tools.clone(), self.heard_sender.clone());
         let links = self.eligible(self.tools.netlink.links().await?, &bond);
-        bond.present(self.now(), &mut self.ethtool, &links);
+        bond.present(self.now(), &mut self.probe, &links);
         let observation = bond.driver.observe().await?;
         bond.address_soon(self.now());
         let work = bond.observed(self.now(), observation);
@@ -317,7 +320,7 @@ impl Daemon {
     fn timeout(&mut self, now: Instant) {
         self.service.tick(now);
         for bond in self.bonds.values_mut() {
-            bond.poll_carriers(now, self.pace, &mut self.ethtool);
+            bond.poll_carriers(now, self.pace, &mut self.probe);
             bond.timeout(now);
         }
     }
@@ -359,12 +362,16 @@ impl Daemon {
         if let Some(bond) = self.bonds.values_mut().find(|bond| bond.is_own(link)) {
             return bond.own_changed(now, link);
         }
+        // A VLAN on a bond asks more of its ports.
+        for bond in self.bonds.values_mut().filter(|bond| link.link == Some(bond.driver.index())) {
+            bond.look_soon(now);
+        }
         // The bond that has it comes before the one that is to get it.
         let owner = self.bonds.iter().find(|(_, bond)| bond.has(link.index));
         let owner = owner.or_else(|| self.bonds.iter().find(|(_, bond)| bond.wants(&link.name)));
         let Some(id) = owner.map(|(id, _)| *id) else { return };
         if let Some(bond) = self.bonds.get_mut(&id) {
-            bond.link_changed(now, &mut self.ethtool, link);
+            bond.link_changed(now, &mut self.probe, link);
         }
     }
 
@@ -377,7 +384,7 @@ impl Daemon {
             let Some(mut bond) = self.bonds.remove(&id) else { continue };
             bond.forget_gone(now, &links);
             let links = self.eligible(links.clone(), &bond);
-            bond.present(now, &mut self.ethtool, &links);
+            bond.present(now, &mut self.probe, &links);
             self.bonds.insert(id, bond);
         }
         Ok(())

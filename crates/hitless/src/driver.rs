@@ -68,6 +68,17 @@ pub enum DriverError {
         /// The other bond.
         bond: String,
     },
+    /// Another interface stands on this one.
+    #[error(
+        "{upper} stands on {port}, and would hear nothing any more: make it on the bond instead (ip link delete {upper}), \
+         or leave {port} out of the configuration"
+    )]
+    PortBelow {
+        /// The interface.
+        port: String,
+        /// The VLAN or macvlan on it.
+        upper: String,
+    },
     /// The interface cannot carry a bond's frames.
     #[error("{port} cannot be a port: {reason}")]
     NotAPort {
@@ -125,7 +136,7 @@ impl Driver {
     ///
     /// See [`DriverError`]; nothing has changed then.
     pub async fn open(bond: &Bond, tools: &Tools) -> Result<Self, DriverError> {
-        match resolve(bond.driver) {
+        match resolve_present(bond, tools).await? {
             Resolved::Kernel => Ok(Self::Kernel(Rc::new(KernelDriver::open(bond, tools).await?))),
             Resolved::Ebpf => Ok(Self::Ebpf(Rc::new(EbpfDriver::open(bond, tools).await?))),
         }
@@ -195,7 +206,7 @@ impl Driver {
     /// Is sending on this port the driver's business? Then [`Action::Send`] goes to [`Driver::perform`].
     pub fn sends(&self, port: PortId) -> bool {
         match self {
-            Self::Kernel(driver) => driver.is_question(port),
+            Self::Kernel(driver) => driver.is_first_question(port),
             Self::Ebpf(_) => false,
         }
     }
@@ -267,6 +278,19 @@ pub fn resolve(choice: DriverChoice) -> Resolved {
         DriverChoice::Auto if hitless_linux::bond::support() != Support::Missing => Resolved::Kernel,
         DriverChoice::Auto => Resolved::Ebpf,
     }
+}
+
+/// Chooses a driver for a bond that may be there already: it keeps the one that it has, whatever was installed since.
+async fn resolve_present(bond: &Bond, tools: &Tools) -> Result<Resolved, DriverError> {
+    let present = match bond.driver {
+        DriverChoice::Auto => tools.netlink.link_named(&bond.name).await?,
+        DriverChoice::Kernel | DriverChoice::Ebpf => None,
+    };
+    Ok(match present.as_ref().and_then(|link| link.kind.as_deref()) {
+        Some("bond") => Resolved::Kernel,
+        Some("veth") => Resolved::Ebpf,
+        Some(_) | None => resolve(bond.driver),
+    })
 }
 
 /// Can this interface be a port of that bond (its index, 0 where it is not there yet)?

@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use hitless_core::mac::MacAddr;
+use hitless_linux::takeover::Belongings;
 use serde::{Deserialize, Serialize};
 
 /// What an interface was like when it was found.
@@ -27,19 +29,43 @@ pub struct Found {
     pub allmulti: bool,
     /// Was IPv6 switched off on it? `None`: the kernel has no IPv6.
     pub ipv6_disabled: Option<bool>,
-    /// Were its addresses and routes moved to the bond?
-    #[serde(default)]
-    pub gave_addresses: bool,
+    /// Did it receive everything?
+    pub promisc: bool,
+    /// What addresses and routes it had, which are the bond's now.
+    pub gave: Belongings,
 }
 
 /// Interfaces that are ports, by bond and interface index.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
+    place: Place,
     bonds: Bonds,
 }
 
 type Bonds = BTreeMap<String, BTreeMap<u32, Found>>;
+
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Page {
+    /// Interface indices mean something only here.
+    place: Place,
+    bonds: Bonds,
+}
+
+/// Where and since when interfaces have the indices that they have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    boot: String,
+    network_namespace: u64,
+}
+
+impl Place {
+    fn here() -> io::Result<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+        Ok(Self { boot, network_namespace: fs::metadata("/proc/thread-self/ns/net")?.ino() })
+    }
+}
 
 /// The ledger cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +85,16 @@ impl Ledger {
     /// When it is there and cannot be read.
     pub fn open(socket: &Path) -> Result<Self, LedgerError> {
         let path = socket.with_extension("ports.json");
+        let place = match Place::here() {
+            Ok(place) => place,
+            Err(source) => return Err(LedgerError { what: "tell the place of", path, source }),
+        };
         let bonds = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
-                tracing::warn!(path = %path.display(), %error, "not understood, and set aside");
-                drop(fs::rename(&path, path.with_extension("broken")));
-                Bonds::new()
-            }),
+            Ok(text) => read(&text, &place, &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Bonds::new(),
             Err(source) => return Err(LedgerError { what: "read", path, source }),
         };
-        Ok(Self { path, bonds })
+        Ok(Self { path, place, bonds })
     }
 
     /// What is known of a port.
@@ -103,6 +129,18 @@ impl Ledger {
         self.write(bonds)
     }
 
+    /// Strikes out a port whose interface is gone, unless the bond still has something of it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; it stays in then.
+    pub fn vanished(&mut self, bond: &str, index: u32) -> Result<(), LedgerError> {
+        match self.get(bond, index) {
+            Some(found) if found.gave.is_empty() => self.strike(bond, index),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Strikes out a port that was given back.
     ///
     /// # Errors
@@ -131,18 +169,37 @@ impl Ledger {
                 Ok(()) | Err(_) => {}
             }
         } else {
-            replace(&self.path, &bonds).map_err(failed("write"))?;
+            let page = Page { place: self.place.clone(), bonds };
+            replace(&self.path, &page).map_err(failed("write"))?;
+            self.bonds = page.bonds;
+            return Ok(());
         }
         self.bonds = bonds;
         Ok(())
     }
 }
 
+/// What a file says that belongs here.
+fn read(text: &[u8], place: &Place, path: &Path) -> Bonds {
+    match serde_json::from_slice(text) {
+        Ok(Page { place: there, bonds }) if there == *place => bonds,
+        Ok(_) => {
+            tracing::info!(path = %path.display(), "of another boot or network namespace; begun anew");
+            Bonds::new()
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "not understood, and set aside");
+            drop(fs::rename(path, path.with_extension("broken")));
+            Bonds::new()
+        }
+    }
+}
+
 /// In one step, so that there is always a whole ledger.
-fn replace(path: &Path, bonds: &Bonds) -> io::Result<()> {
+fn replace(path: &Path, page: &Page) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = fs::File::create(&new)?;
-    file.write_all(&serde_json::to_vec_pretty(bonds)?)?;
+    file.write_all(&serde_json::to_vec_pretty(page)?)?;
     fs::rename(&new, path)
 }
 
@@ -159,7 +216,8 @@ mod tests {
             up: true,
             allmulti: false,
             ipv6_disabled: Some(false),
-            gave_addresses: false,
+            promisc: false,
+            gave: Belongings::default(),
         }
     }
 
@@ -177,6 +235,18 @@ mod tests {
         next.strike("bond0", 7).unwrap();
         next.strike("bond1", 8).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_ledger_of_another_boot_means_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("io.hitless.sock");
+        Ledger::open(&socket).unwrap().enter("bond0", 7, found()).unwrap();
+        let path = dir.path().join("io.hitless.ports.json");
+        let mut page: Page = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        page.place.boot.push('x');
+        replace(&path, &page).unwrap();
+        assert_eq!(Ledger::open(&socket).unwrap().ports("bond0"), []);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod convert;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,6 +183,8 @@ fn take_lock(path: &Path) -> Result<File, BindError> {
         .create(true)
         .truncate(false)
         .write(true)
+        // Whoever can open it could hold it.
+        .mode(0o600)
         .open(&lock_path)
         .map_err(io_error("open the lock file", &lock_path))?;
     match lock.try_lock() {

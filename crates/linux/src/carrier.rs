@@ -1,7 +1,8 @@
-//! What a driver says of its link, asked as cheaply as possible.
+//! What is known of a link, asked as cheaply as possible.
 //!
-//! Events of a lost carrier can be late (net/core/link_watch.c holds back all but the urgent ones for up to a second), and
-//! rtnetlink is several times as dear as the ethtool ioctl. So carriers are polled through one long-lived socket.
+//! The carrier comes from the kernel's own state, by one request on a long-lived socket. The ethtool ioctl would be a
+//! little cheaper, but it asks the driver: that may wake a sleeping device (`dev_ethtool` resumes it), and some drivers
+//! take milliseconds for it. Speed and duplex are asked that way, when a link comes up.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "rtnetlink's enums are foreign, open and long")]
 
@@ -23,7 +24,6 @@ use crate::error::{Cause, RequestError};
 use crate::link::{Link, invalid_name, is_valid_name, with};
 
 /// Commands of linux/ethtool.h.
-const ETHTOOL_GLINK: u32 = 0x0a;
 const ETHTOOL_GPERMADDR: u32 = 0x20;
 const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 
@@ -44,13 +44,6 @@ struct Request {
 }
 
 const _: () = assert!(size_of::<Request>() >= size_of::<libc::ifreq>());
-
-/// `struct ethtool_value`.
-#[repr(C)]
-struct Value {
-    command: u32,
-    data: u32,
-}
 
 /// `struct ethtool_link_settings`.
 #[repr(C)]
@@ -77,16 +70,17 @@ struct PermanentAddress {
     octets: [u8; MAX_ADDR_LEN],
 }
 
-/// Asks drivers about links. Keep one; it belongs to the network namespace of the thread that opened it.
+/// Asks about links. Keep one; it belongs to the network namespace of the thread that opened it.
 #[derive(Debug)]
-pub struct Ethtool {
+pub struct LinkProbe {
+    /// For the driver, by ethtool.
     socket: OwnedFd,
-    /// For drivers that do not answer `ETHTOOL_GLINK`; opened when the first one is met.
-    netlink: Option<CarrierRequests>,
+    /// For the carrier.
+    netlink: CarrierRequests,
 }
 
-impl Ethtool {
-    /// Open the socket.
+impl LinkProbe {
+    /// Open the sockets.
     ///
     /// # Errors
     /// When the kernel gives none.
@@ -94,33 +88,20 @@ impl Ethtool {
         // Any socket will do to name the namespace; this kind needs neither a protocol nor a privilege.
         let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
             .map_err(|errno| Cause::from(errno).of("open a socket for ethtool requests", ""))?;
-        Ok(Self { socket, netlink: None })
+        let netlink = CarrierRequests::open().map_err(|cause| cause.of("open rtnetlink", ""))?;
+        Ok(Self { socket, netlink })
     }
 
     /// Does the interface have a carrier? One that is switched off has none.
     ///
-    /// Costs about a microsecond. By name, because the ioctl knows nothing else: after a rename, pass the new one.
+    /// Costs some microseconds, and waits for whoever holds the kernel's lock on interfaces (rtnl).
     ///
     /// # Errors
     /// When there is no interface of this name ([`RequestError::is_gone`]).
     pub fn carrier(&mut self, name: &str) -> Result<bool, RequestError> {
-        let mut value = Value { command: ETHTOOL_GLINK, data: 0 };
-        let result = match self.ioctl(name, &mut value) {
-            Ok(()) => Ok(value.data != 0),
-            Err(Cause::Kernel { errno: Errno::EOPNOTSUPP, .. }) => self.carrier_by_netlink(name),
-            Err(cause) => Err(cause),
-        };
+        let checked = if is_valid_name(name) { Ok(()) } else { Err(invalid_name(name)) };
+        let result = checked.and_then(|()| self.netlink.carrier(name));
         result.map_err(|cause| cause.of("ask for the carrier of", name))
-    }
-
-    fn carrier_by_netlink(&mut self, name: &str) -> Result<bool, Cause> {
-        if self.netlink.is_none() {
-            self.netlink = Some(CarrierRequests::open()?);
-        }
-        match &mut self.netlink {
-            Some(requests) => requests.carrier(name),
-            None => Err(Cause::Closed),
-        }
     }
 
     /// Speed in Mbit/s and duplex, each where the driver knows it. Wireless and virtual interfaces mostly do not.
@@ -194,9 +175,6 @@ impl Ethtool {
 /// # Safety
 /// It is `repr(C)`, has no padding that matters, and is as long as the kernel's structure can get for its command.
 unsafe trait EthtoolCommand {}
-
-// SAFETY: the kernel's `struct ethtool_value`.
-unsafe impl EthtoolCommand for Value {}
 
 // SAFETY: the kernel's `struct ethtool_link_settings` with room for the longest masks that `mask_words` can tell.
 unsafe impl EthtoolCommand for LinkSettings {}
@@ -282,18 +260,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_has_a_carrier_both_ways() {
-        let mut ethtool = Ethtool::open().unwrap();
-        assert_eq!(ethtool.carrier("lo").unwrap(), ethtool.carrier_by_netlink("lo").unwrap());
-        assert_eq!(ethtool.permanent_mac("lo").unwrap(), None);
+    fn loopback_has_no_hardware_address_of_its_own() {
+        let mut probe = LinkProbe::open().unwrap();
+        probe.carrier("lo").unwrap();
+        assert_eq!(probe.permanent_mac("lo").unwrap(), None);
     }
 
     #[test]
     fn what_is_not_there_is_gone() {
-        let mut ethtool = Ethtool::open().unwrap();
-        assert!(ethtool.carrier("no-such-port").unwrap_err().is_gone());
-        assert!(ethtool.speed_duplex("no-such-port").unwrap_err().is_gone());
-        assert!(CarrierRequests::open().unwrap().carrier("no-such-port").is_err());
-        assert!(!ethtool.carrier("a name that is far too long").unwrap_err().is_gone());
+        let mut probe = LinkProbe::open().unwrap();
+        assert!(probe.carrier("no-such-port").unwrap_err().is_gone());
+        assert!(probe.speed_duplex("no-such-port").unwrap_err().is_gone());
+        assert!(!probe.carrier("a name that is far too long").unwrap_err().is_gone());
     }
 }

@@ -62,6 +62,8 @@ pub struct Link {
     pub alias: Option<String>,
     /// Is it asked by the administrator to take frames for any address (`IFF_PROMISC`)?
     pub promisc: bool,
+    /// How many want it to receive everything: users, bridges, packet sockets.
+    pub promiscuity: u32,
     /// Is it asked by the administrator to take all multicast frames (`IFF_ALLMULTI`)?
     pub allmulti: bool,
     /// Is it the loopback interface?
@@ -105,6 +107,7 @@ impl Link {
             vlan_id: None,
             alias: None,
             promisc: flags.contains(LinkFlags::Promisc),
+            promiscuity: 0,
             allmulti: flags.contains(LinkFlags::Allmulti),
             loopback: flags.contains(LinkFlags::Loopback),
             bond: None,
@@ -125,6 +128,7 @@ impl Link {
                 self.permanent_mac = mac(octets).filter(|mac| mac.is_station());
             }
             LinkAttribute::Mtu(mtu) => self.mtu = *mtu,
+            LinkAttribute::Promiscuity(count) => self.promiscuity = *count,
             LinkAttribute::Carrier(carrier) => self.carrier = *carrier != 0,
             LinkAttribute::Controller(index) => self.master = Some(*index).filter(|index| *index != 0),
             LinkAttribute::Link(index) => self.link = Some(*index).filter(|index| *index != 0),
@@ -332,6 +336,14 @@ impl Netlink {
     /// When it is gone.
     pub async fn set_allmulti(&self, index: u32, on: bool) -> Result<(), RequestError> {
         self.set_flag(index, LinkFlags::Allmulti, on, "set allmulticast on").await
+    }
+
+    /// Have the interface take all frames, or only those for its own addresses.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub async fn set_promisc(&self, index: u32, on: bool) -> Result<(), RequestError> {
+        self.set_flag(index, LinkFlags::Promisc, on, "set promiscuous mode on").await
     }
 
     async fn set_flag(

@@ -59,14 +59,14 @@ pub fn require_net_admin() -> Result<(), MissingPrivilege> {
     require(held, Capability::NetRaw)
 }
 
-/// May the calling thread also load eBPF programs?
+/// May the calling thread also load eBPF programs, and find those of an earlier process by their ids? For the second,
+/// CAP_BPF does not suffice (kernel/bpf/syscall.c, `bpf_prog_get_fd_by_id`).
 ///
 /// # Errors
 /// Names the capability that is missing.
 pub fn require_bpf() -> Result<(), MissingPrivilege> {
     require_net_admin()?;
-    let held = effective();
-    require(held, Capability::Bpf).or_else(|error| require(held, Capability::SysAdmin).map_err(|_| error))
+    require(effective(), Capability::SysAdmin)
 }
 
 fn require(held: u64, capability: Capability) -> Result<(), MissingPrivilege> {

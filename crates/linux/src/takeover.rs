@@ -4,6 +4,10 @@
 //! the old ones are removed. The host has each address at every moment, so the kernel drops no route that names
 //! it as source and resets no connection. Every step is noted, and undone in reverse order when one fails.
 
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::address::Address;
 use crate::error::{Cause, RequestError};
 use crate::netlink::Netlink;
@@ -14,7 +18,57 @@ use crate::route::{Route, TABLE_LOCAL};
 pub struct Takeover {
     from: u32,
     to: u32,
+    /// What is copied; `None`: everything, and moved.
+    only: Option<Belongings>,
     done: Vec<Step>,
+}
+
+/// The addresses and routes of an interface, as far as they can be moved and recognised on another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Belongings {
+    /// With their prefix lengths.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Those that the kernel does not make for addresses by itself.
+    pub routes: Vec<Way>,
+}
+
+/// What a route is recognised by, on whichever interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// Where it leads, with the prefix length.
+    pub destination: (IpAddr, u8),
+    /// The next hops; none where the destination is on the link.
+    pub gateways: Vec<IpAddr>,
+    /// The lower, the better.
+    pub metric: u32,
+    /// The routing table.
+    pub table: u32,
+}
+
+impl Belongings {
+    /// Is there nothing?
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty()
+    }
+
+    /// Adds those of `other` that are not there yet.
+    pub fn extend(&mut self, other: Self) {
+        let addresses = other.addresses.into_iter().filter(|address| !self.addresses.contains(address));
+        self.addresses.extend(addresses.collect::<Vec<_>>());
+        let routes = other.routes.into_iter().filter(|route| !self.routes.contains(route));
+        self.routes.extend(routes.collect::<Vec<_>>());
+    }
+}
+
+impl Way {
+    fn of(route: &Route, interface: u32) -> Self {
+        Self {
+            destination: route.destination(),
+            gateways: route.gateways(interface),
+            metric: route.metric(),
+            table: route.table(),
+        }
+    }
 }
 
 /// A step that was done.
@@ -36,8 +90,41 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses a step. All steps before it have then been undone.
     pub async fn take_over(&self, from: u32, to: u32) -> Result<Takeover, RequestError> {
+        self.move_over(from, to, None).await
+    }
+
+    /// Like [`Netlink::take_over`], but only what is among these belongings, and without removing it from an interface
+    /// that is about to be removed itself: taking one address away can take others along. What is not there is passed
+    /// over.
+    ///
+    /// # Errors
+    /// When the kernel refuses a step. All steps before it have then been undone.
+    pub async fn copy_over(&self, from: u32, to: u32, only: Belongings) -> Result<Takeover, RequestError> {
+        self.move_over(from, to, Some(only)).await
+    }
+
+    /// What [`Netlink::take_over`] would move.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell.
+    pub async fn belongings(&self, interface: u32) -> Result<Belongings, RequestError> {
+        let everything = Takeover { from: interface, to: interface, only: None, done: Vec::new() };
+        let addresses = everything.wanted_addresses(self).await?;
+        let routes = everything.wanted_routes(self).await?;
+        Ok(Belongings {
+            addresses: addresses.iter().map(|address| (address.address, address.prefix_len)).collect(),
+            routes: routes.iter().map(|route| Way::of(route, interface)).collect(),
+        })
+    }
+
+    async fn move_over(
+        &self,
+        from: u32,
+        to: u32,
+        only: Option<Belongings>,
+    ) -> Result<Takeover, RequestError> {
         self.check_taker(to).await?;
-        let mut takeover = Takeover { from, to, done: Vec::new() };
+        let mut takeover = Takeover { from, to, only, done: Vec::new() };
         match takeover.run(self).await {
             Ok(()) => Ok(takeover),
             Err(error) => {
@@ -104,6 +191,9 @@ impl Takeover {
         let routes = self.wanted_routes(netlink).await?;
         self.add_addresses(netlink, &addresses).await?;
         let moved = self.add_routes(netlink, routes).await?;
+        if self.only.is_some() {
+            return Ok(());
+        }
         self.remove_routes(netlink, moved).await?;
         self.remove_addresses(netlink, addresses).await
     }
@@ -111,6 +201,9 @@ impl Takeover {
     async fn wanted_addresses(&self, netlink: &Netlink) -> Result<Vec<Address>, RequestError> {
         let mut addresses = netlink.addresses(self.from).await?;
         addresses.retain(|address| address.address.is_ipv4() || !address.is_link_local());
+        if let Some(only) = &self.only {
+            addresses.retain(|address| only.addresses.contains(&(address.address, address.prefix_len)));
+        }
         for address in &mut addresses {
             // The default label is the interface's name.
             address.label = None;
@@ -123,6 +216,9 @@ impl Takeover {
         let routes =
             routes.iter().filter(|route| route.table() != TABLE_LOCAL && !route.is_of_the_link_itself());
         let mut routes: Vec<Route> = routes.flat_map(|route| route.parts(self.from)).collect();
+        if let Some(only) = &self.only {
+            routes.retain(|route| only.routes.contains(&Way::of(route, self.from)));
+        }
         // The way to a gateway before the routes through it.
         routes.sort_by_key(|route| !route.gateways(self.from).is_empty());
         Ok(routes)

@@ -1,4 +1,4 @@
-//! The mechanisms over rtnetlink, ethtool and packet sockets, on the kernel itself.
+//! The mechanisms over rtnetlink, probe and packet sockets, on the kernel itself.
 //!
 //! Needs root. Every test makes network namespaces of its own and removes them, also when it fails:
 //!
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use hitless_core::event::Duplex;
 use hitless_core::mac::MacAddr;
 use hitless_linux::address::Address;
-use hitless_linux::carrier::Ethtool;
+use hitless_linux::carrier::LinkProbe;
 use hitless_linux::link::Link;
 use hitless_linux::neighbour::NeighbourState;
 use hitless_linux::netlink::{LinkEvent, LinkEvents, Netlink};
@@ -276,23 +276,23 @@ fn a_pulled_cable_is_seen_by_poll_and_event() {
     let (home, peer) = home_and_peer();
     home.run(|| async {
         let (netlink, mut events) = Netlink::open().unwrap();
-        let mut ethtool = Ethtool::open().unwrap();
+        let mut probe = LinkProbe::open().unwrap();
         let port = named(&netlink, "eth0").await;
         eventually("carrier", async || named(&netlink, "eth0").await.carrier).await;
-        assert!(ethtool.carrier("eth0").unwrap());
+        assert!(probe.carrier("eth0").unwrap());
         for up in [false, true, false, true] {
             peer.ip(&format!("link set eth0p {}", if up { "up" } else { "down" }));
             // At once, whatever becomes of the event.
-            assert_eq!(ethtool.carrier("eth0").unwrap(), up);
+            assert_eq!(probe.carrier("eth0").unwrap(), up);
             assert_eq!(netlink.link(port.index).await.unwrap().unwrap().carrier, up);
             event(&mut events, |event| new_of(event, "eth0").filter(|link| link.carrier == up)).await;
         }
-        assert_eq!(ethtool.speed_duplex("eth0").unwrap(), (Some(10_000), Some(Duplex::Full)));
-        assert_eq!(ethtool.speed_duplex("lo").unwrap(), (None, None));
-        assert_eq!(ethtool.permanent_mac("eth0").unwrap(), None);
+        assert_eq!(probe.speed_duplex("eth0").unwrap(), (Some(10_000), Some(Duplex::Full)));
+        assert_eq!(probe.speed_duplex("lo").unwrap(), (None, None));
+        assert_eq!(probe.permanent_mac("eth0").unwrap(), None);
         netlink.set_up(port.index, false).await.unwrap();
-        assert!(!ethtool.carrier("eth0").unwrap());
-        assert!(ethtool.carrier("eth9").unwrap_err().is_gone());
+        assert!(!probe.carrier("eth0").unwrap());
+        assert!(probe.carrier("eth9").unwrap_err().is_gone());
     });
 }
 

@@ -126,7 +126,7 @@ fn anything_beats_nothing() {
 
 /// A switch with a spanning tree keeps a new port silent for twice the forward delay; bonding would lose all of it.
 fn a_port_that_is_silent_at_first() {
-    let delay = Duration::from_secs(4);
+    let delay = Duration::from_secs(2);
     let home = Home::new(HomeOptions { spanning_tree: Some(delay), ..HomeOptions::default() }).unwrap();
     let daemon = Daemon::start_with_config(&home.laptop, &config("")).unwrap();
     wait_both_up(&daemon);

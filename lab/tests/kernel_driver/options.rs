@@ -154,24 +154,71 @@ fn guest_options_live() {
     });
 }
 
-/// A bond that was made with an option has it, and so has one that is adopted with it.
+/// A bond that was made with its options has them, and so has one that is adopted.
 #[test]
 fn guest_options_from_the_start() {
-    in_guest("options::guest_options_from_the_start", 120 * SECOND, || {
+    in_guest("options::guest_options_from_the_start", 60 * SECOND, || {
         let home = home();
         let laptop = &home.laptop;
         laptop.ip("link set wlan0 name en1").unwrap();
-        let cases = bond_options().into_iter().map(|case| (false, case));
-        for (of_port, (option, shown)) in cases.chain(port_options().into_iter().map(|case| (true, case))) {
-            let config = if of_port { port_config(option) } else { config_with(PORTS, option) };
-            let daemon = Daemon::start_with_config(laptop, &config).unwrap();
-            wait_attached(laptop);
-            let (there, what) =
-                if of_port { (port(laptop, "en1"), "en1") } else { (bond(laptop, "bond0"), "bond0") };
-            check(&there, &format!("{what}: {option}"), &shown, &daemon);
+        for (options, shown) in from_the_start() {
+            let mut daemon = Daemon::start_with_config(laptop, &config_with(PORTS, options)).unwrap();
+            for _ in 0..2 {
+                wait_attached(laptop);
+                check(&bond(laptop, "bond0"), options, &shown, &daemon);
+                if options.contains("port.en1") {
+                    let there = port(laptop, "en1");
+                    check(&there, options, &[("prio", json!(7)), ("queue_id", json!(2))], &daemon);
+                }
+                daemon.kill9().unwrap();
+                daemon.restart().unwrap();
+            }
             daemon.ask(&["down"]).unwrap();
         }
     });
+}
+
+/// Everything that goes together, none of it the default.
+fn from_the_start() -> [(&'static str, Vec<(&'static str, Value)>); 3] {
+    [
+        (
+            "miimon = 200\nupdelay = 400\ndowndelay = 600\npeer-notif-delay = 800\nnum-peer-notif = 7\n\
+             min-links = 2\nresend-igmp = 3\nall-slaves-active = true\nfail-over-mac = \"active\"\n\
+             failback = \"carrier\"\nprimary = \"en1\"\nprimary-reselect = \"better\"\n\
+             [bond.bond0.port.en1]\nprio = 7\nqueue-id = 2",
+            vec![
+                ("miimon", json!(200)),
+                ("updelay", json!(400)),
+                ("downdelay", json!(600)),
+                ("peer_notify_delay", json!(800)),
+                ("num_peer_notif", json!(7)),
+                ("min_links", json!(2)),
+                ("resend_igmp", json!(3)),
+                ("all_slaves_active", json!(1)),
+                ("fail_over_mac", json!("active")),
+                ("primary", json!("en1")),
+                ("primary_reselect", json!("better")),
+            ],
+        ),
+        (
+            "miimon = 0\narp-interval = 200\narp-ip-target = [\"192.168.1.1\"]\narp-missed-max = 5\n\
+             arp-validate = \"all\"\narp-all-targets = \"all\"\nfail-over-mac = \"follow\"",
+            vec![
+                ("miimon", json!(0)),
+                ("arp_interval", json!(200)),
+                ("arp_ip_target", json!(["192.168.1.1"])),
+                ("arp_missed_max", json!(5)),
+                ("arp_validate", json!("all")),
+                ("arp_all_targets", json!("all")),
+                ("fail_over_mac", json!("follow")),
+                ("primary_reselect", json!("failure")),
+            ],
+        ),
+        (
+            "miimon = 0\narp-interval = 300\nns-ip6-target = [\"fd00:1::1\"]",
+            vec![("arp_interval", json!(300)), ("ns_ip6_target", json!(["fd00:1::1"]))],
+        ),
+    ]
 }
 
 fn wait_attached(laptop: &hitless_lab::Namespace) {

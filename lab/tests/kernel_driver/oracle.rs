@@ -46,7 +46,7 @@ const RULES: [Rules; 3] = [
         prio: [0; 3],
         switches: true,
         adds_after_switch: false,
-        steps: 20,
+        steps: 12,
     },
     Rules {
         name: "no primary, failure",
@@ -55,7 +55,7 @@ const RULES: [Rules; 3] = [
         prio: [0; 3],
         switches: true,
         adds_after_switch: true,
-        steps: 20,
+        steps: 12,
     },
     Rules {
         name: "prio",
@@ -64,7 +64,7 @@ const RULES: [Rules; 3] = [
         prio: [1, -3, 7],
         switches: false,
         adds_after_switch: false,
-        steps: 15,
+        steps: 10,
     },
 ];
 

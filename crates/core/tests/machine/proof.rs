@@ -235,7 +235,11 @@ fn each_question_of_a_wired_port_is_followed_by_a_lesson_on_the_active_one() {
     for pair in sent.chunks(2) {
         let [(asking, question), (teaching, lesson)] = pair else { panic!("a question without a lesson") };
         assert_eq!((*asking, *teaching), (eth0, wlan0));
-        assert_eq!((&question[6..12], &lesson[6..12]), (&shared.0[..], &shared.0[..]), "one address for both");
+        assert_eq!(
+            (&question[6..12], &lesson[6..12]),
+            (&shared.0[..], &shared.0[..]),
+            "one address for both"
+        );
     }
 }
 

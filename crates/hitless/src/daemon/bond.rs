@@ -12,7 +12,7 @@ use hitless_core::event::{
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::time::Instant;
-use hitless_linux::carrier::Ethtool;
+use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use tokio::sync::mpsc;
@@ -161,10 +161,10 @@ impl BondTask {
     }
 
     /// An interface that concerns the bond is there, or changed.
-    pub(super) fn link_changed(&mut self, now: Instant, ethtool: &mut Ethtool, link: &Link) {
+    pub(super) fn link_changed(&mut self, now: Instant, probe: &mut LinkProbe, link: &Link) {
         let port = PortId(link.index);
         // The message may be older than what is known; what counts is how it is now.
-        let carrier = ethtool.carrier(&link.name).unwrap_or(false);
+        let carrier = probe.carrier(&link.name).unwrap_or(link.carrier);
         let known = self.ports.insert(port, Seen { link: link.clone(), carrier });
         let went_up = carrier && !known.as_ref().is_some_and(|known| known.carrier);
         match known {
@@ -178,7 +178,7 @@ impl BondTask {
             }
             // New, or renamed, or with another speed.
             _ => {
-                let info = self.info(ethtool, link);
+                let info = self.info(probe, link);
                 let event = if self.wants(&link.name) {
                     Event::PortAppeared { port, info }
                 } else {
@@ -198,8 +198,7 @@ impl BondTask {
             return;
         }
         self.sockets.forget(port);
-        // There is nothing to give back any more.
-        if let Err(error) = self.tools.ledger.borrow_mut().strike(&self.config.name, index) {
+        if let Err(error) = self.tools.ledger.borrow_mut().vanished(&self.config.name, index) {
             tracing::warn!(bond = self.config.name, error = chain(&error));
         }
         self.machine.handle(now, Event::PortVanished { port });
@@ -215,19 +214,19 @@ impl BondTask {
     }
 
     /// Presents interfaces that could be ports; those that are known already do no harm.
-    pub(super) fn present(&mut self, now: Instant, ethtool: &mut Ethtool, links: &[Link]) {
+    pub(super) fn present(&mut self, now: Instant, probe: &mut LinkProbe, links: &[Link]) {
         for link in links {
             if self.wants(&link.name) {
                 self.ports.remove(&PortId(link.index));
-                self.link_changed(now, ethtool, link);
+                self.link_changed(now, probe, link);
             }
         }
     }
 
-    fn info(&self, ethtool: &Ethtool, link: &Link) -> PortInfo {
+    fn info(&self, probe: &LinkProbe, link: &Link) -> PortInfo {
         let found = self.tools.ledger.borrow().get(&self.config.name, link.index).map(|found| found.mac);
         let kernels = link.bond_port.and_then(|port| port.permanent_mac);
-        let (speed_mbps, duplex) = ethtool.speed_duplex(&link.name).unwrap_or_default();
+        let (speed_mbps, duplex) = probe.speed_duplex(&link.name).unwrap_or_default();
         PortInfo {
             name: link.name.clone(),
             permanent_mac: found.or(kernels).or(link.mac).unwrap_or_default(),
@@ -262,7 +261,7 @@ impl BondTask {
     // ---- monitors ------------------------------------------------------------------------------------------------
 
     /// Polls carriers, if it is time to.
-    pub(super) fn poll_carriers(&mut self, now: Instant, pace: Pace, ethtool: &mut Ethtool) {
+    pub(super) fn poll_carriers(&mut self, now: Instant, pace: Pace, probe: &mut LinkProbe) {
         let miimon = self.config.options.miimon;
         if miimon.is_zero() || now < self.next_poll {
             return;
@@ -271,7 +270,7 @@ impl BondTask {
         let mut changed = Vec::new();
         for (port, seen) in &mut self.ports {
             // An interface that is gone is told of by an event.
-            let Ok(carrier) = ethtool.carrier(&seen.link.name) else { continue };
+            let Ok(carrier) = probe.carrier(&seen.link.name) else { continue };
             if carrier != seen.carrier {
                 seen.carrier = carrier;
                 changed.push((*port, carrier));

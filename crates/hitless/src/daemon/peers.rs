@@ -14,11 +14,20 @@ const NEIGHBOURS: usize = 3;
 
 /// Whom a returning port can be proven with: the bond's gateways, else the neighbours that answered last.
 pub(super) async fn find_targets(netlink: &Netlink, bond: u32) -> Result<Vec<IpAddr>, RequestError> {
-    let gateways = netlink.gateways(bond).await?;
-    if !gateways.is_empty() {
-        return Ok(gateways);
+    // A bond that is a port of a bridge has its addresses there.
+    let bridge = netlink.link(bond).await?.and_then(|link| link.master);
+    let holders = [Some(bond), bridge];
+    for holder in holders.into_iter().flatten() {
+        let gateways = netlink.gateways(holder).await?;
+        if !gateways.is_empty() {
+            return Ok(gateways);
+        }
     }
-    let neighbours = netlink.neighbours(bond).await?;
+    let mut neighbours = Vec::new();
+    for holder in holders.into_iter().flatten() {
+        neighbours.extend(netlink.neighbours(holder).await?);
+    }
+    neighbours.sort_by_key(|neighbour| (neighbour.state, neighbour.confirmed));
     Ok(neighbours.into_iter().map(|neighbour| neighbour.address).take(NEIGHBOURS).collect())
 }
 

@@ -9,7 +9,7 @@ use hitless_core::event::{Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
-use super::{BondId, Daemon, RunError, ip, preflight};
+use super::{BondId, Daemon, RunError, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
 use crate::driver::{self, Driver, DriverError};
@@ -231,22 +231,39 @@ impl Daemon {
         Ok(())
     }
 
-    /// First what may fail and can be undone: new bonds. Their ports that are in other bonds follow when those give
-    /// them back.
+    /// First what may fail and can be undone: new bonds, then changes. Ports that are in other bonds follow when those
+    /// give them back.
     async fn adopt_config(&mut self, config: &Config) -> Result<(), RunError> {
         let is_new = |bond: &&Bond| self.find(&bond.name).is_err();
         let new: Vec<Bond> = config.bonds.iter().filter(is_new).cloned().collect();
-        self.add_bonds(&new).await?;
-        let present: Vec<BondId> = self.bonds.keys().copied().collect();
-        for id in present {
-            let name = self.bonds.get(&id).map(|bond| bond.config.name.clone()).unwrap_or_default();
-            match config.bond(&name) {
-                None => self.remove_bond(id).await?,
-                Some(_) if new.iter().any(|bond| bond.name == name) => {}
-                Some(bond) => self.change_bond(id, bond.clone()).await?,
-            }
+        let before: Vec<(BondId, Bond)> =
+            self.bonds.iter().map(|(id, bond)| (*id, bond.config.clone())).collect();
+        let added = self.add_bonds(&new).await?;
+        let (stay, gone): (Vec<_>, Vec<_>) =
+            before.into_iter().partition(|(_, bond)| config.bond(&bond.name).is_some());
+        if let Err(error) = self.change_bonds(&stay, config).await {
+            self.take_back(&added).await;
+            return Err(error);
+        }
+        for (id, _) in gone {
+            self.remove_bond(id).await?;
         }
         self.present_all().await
+    }
+
+    /// Changes all of these bonds, or none of them.
+    async fn change_bonds(&mut self, bonds: &[(BondId, Bond)], config: &Config) -> Result<(), RunError> {
+        for (n, (id, before)) in bonds.iter().enumerate() {
+            let Some(new) = config.bond(&before.name) else { continue };
+            let Err(error) = self.change_bond(*id, new.clone()).await else { continue };
+            for (id, before) in bonds.iter().take(n + 1) {
+                if let Err(error) = self.change_bond(*id, before.clone()).await {
+                    tracing::error!(bond = before.name, error = chain(&error), "not as it was before");
+                }
+            }
+            return Err(error);
+        }
+        Ok(())
     }
 
     async fn change_bond(&mut self, id: BondId, new: Bond) -> Result<(), RunError> {
@@ -288,12 +305,9 @@ impl Daemon {
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
         let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };
-        let nothing = crate::config::IpConfig::default();
-        // What was configured is the bond's own, and not to be moved to a port.
-        let addresses = ip::apply(&self.tools.netlink, bond.driver.index(), &bond.addresses, &nothing).await;
         bond.driver.remove().await.map_err(failed)?;
         tracing::info!(bond = bond.config.name, "removed; its ports are as they were found");
-        Ok(addresses?)
+        Ok(())
     }
 }
 

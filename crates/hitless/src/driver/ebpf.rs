@@ -207,13 +207,16 @@ impl EbpfDriver {
     }
 
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {
-        {
-            let mut state = self.state.borrow_mut();
-            state.datapath.detach_port(port)?;
-            state.changes += 1;
-            state.ports.remove(&port);
-        }
+        self.unhook(port)?;
         port::give_back(&self.tools, self.target(), port).await
+    }
+
+    fn unhook(&self, port: PortId) -> Result<(), DriverError> {
+        let mut state = self.state.borrow_mut();
+        state.datapath.detach_port(port)?;
+        state.changes += 1;
+        state.ports.remove(&port);
+        Ok(())
     }
 
     pub(super) async fn observe(&self) -> Result<Observation, DriverError> {
@@ -223,6 +226,11 @@ impl EbpfDriver {
         let bond = find(self.bond).ok_or(DriverError::Gone(self.bond))?;
         let parked = find(self.parked).ok_or(DriverError::Gone(self.parked))?;
         let table = self.repair_datapath()?;
+        // A bond in a bridge, or with a VLAN or macvlan on it, is sent frames that the ports' own filters know nothing of.
+        let wide = bond.promiscuity > 0
+            || links.iter().any(|upper| {
+                upper.link == Some(self.bond) && !upper.link_elsewhere && upper.index != self.parked
+            });
         let mut attached = Vec::new();
         for link in &links {
             let port = PortId(link.index);
@@ -230,7 +238,7 @@ impl EbpfDriver {
             let known = in_ledger || table.ports.iter().any(|entry| entry.port == port);
             if known && link.master.is_none() && self.state.borrow().datapath.is_attached(port)? {
                 attached.push((port, link.mac.unwrap_or_default()));
-                if let Err(error) = self.keep_as_port(link, bond.mtu).await {
+                if let Err(error) = self.keep_as_port(link, bond, wide).await {
                     tracing::warn!(
                         bond = self.name,
                         port = link.name,
@@ -260,25 +268,30 @@ impl EbpfDriver {
         Ok(state.datapath.table()?)
     }
 
-    /// What the kernel's bonding does for its ports by itself: they are up, and as large as the bond.
-    async fn keep_as_port(&self, link: &Link, mtu: u32) -> Result<(), DriverError> {
-        if link.mtu != mtu {
-            self.tools.netlink.set_mtu(link.index, mtu).await?;
+    /// What the kernel's bonding does for its ports by itself: they are up, as large as the bond, and accept what it does.
+    async fn keep_as_port(&self, link: &Link, bond: &Link, wide: bool) -> Result<(), DriverError> {
+        let netlink = &self.tools.netlink;
+        let found = self.tools.ledger.borrow().get(&self.name, link.index).is_some_and(|found| found.promisc);
+        if link.promisc != (wide || found) {
+            netlink.set_promisc(link.index, wide || found).await?;
+        }
+        if link.mtu != bond.mtu {
+            netlink.set_mtu(link.index, bond.mtu).await?;
         }
         if !link.admin_up {
-            self.tools.netlink.set_up(link.index, true).await?;
+            netlink.set_up(link.index, true).await?;
         }
         Ok(())
     }
 
     pub(super) async fn remove(&self) -> Result<(), DriverError> {
-        let addresses = port::give_addresses_back(&self.tools, self.target()).await;
-        let mut first = addresses;
-        let ports = self.tools.ledger.borrow().ports(&self.name);
-        for (port, _) in ports {
-            let result = self.detach(PortId(port)).await;
-            first = first.and(result);
-        }
+        let attached: Vec<PortId> = {
+            let state = self.state.borrow();
+            let in_table = state.table.ports.iter().map(|entry| entry.port);
+            state.ports.keys().copied().chain(in_table).collect()
+        };
+        let unhook = async |port| self.unhook(port);
+        let first = port::give_all_back(&self.tools, self.target(), &attached, unhook).await;
         match self.tools.netlink.delete(self.bond).await {
             Err(error) if !error.is_gone() => first.and(Err(error.into())),
             Ok(()) | Err(_) => first,

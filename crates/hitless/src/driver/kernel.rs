@@ -60,6 +60,8 @@ pub struct KernelDriver {
     asked: Cell<Option<Instant>>,
     /// Ports are attached one after the other, in the machine's order: the bond gets its address from the first.
     attaching: Mutex<()>,
+    /// Held while `all_slaves_active` changes for questions.
+    asking: Mutex<()>,
 }
 
 impl KernelDriver {
@@ -85,6 +87,7 @@ impl KernelDriver {
             active: Cell::new(None),
             asked: Cell::new(None),
             attaching: Mutex::default(),
+            asking: Mutex::default(),
         };
         match driver.set_up(config).await {
             Ok(()) => Ok(driver),
@@ -251,27 +254,38 @@ impl KernelDriver {
         Ok(())
     }
 
-    /// Does sending on this port take [`Action::Send`] to this driver, because what comes of it would be dropped?
-    pub(super) fn is_question(&self, port: PortId) -> bool {
+    /// Would what comes of a frame on this port be dropped, unless [`Action::Send`] comes here?
+    ///
+    /// That is so for the first question only. Those that follow, and the lessons after them, are best sent at once,
+    /// and in their order.
+    pub(super) fn is_first_question(&self, port: PortId) -> bool {
         let options = self.options.borrow();
         let shared = options.fail_over_mac == FailOverMac::None;
-        shared && !options.all_slaves_active && self.active.get() != Some(port)
+        if !shared || options.all_slaves_active || self.active.get() == Some(port) {
+            return false;
+        }
+        let first = self.asked.get().is_none();
+        if !first {
+            self.asked.set(Some(Instant::now()));
+        }
+        first
     }
 
     async fn ask(&self, port: PortId, frame: &[u8]) -> Result<(), DriverError> {
-        if self.asked.get().is_none() {
-            self.set_all_active(true).await?;
-        }
+        let turn = self.asking.lock().await;
+        self.set_all_active(true).await?;
         self.asked.set(Some(Instant::now()));
+        drop(turn);
         Ok(SendSocket::open(port.0, "the port that is asked through")?.try_send(frame)?)
     }
 
     /// Switches that have heard a question send elsewhere by now what is for the bond.
     async fn end_questions(&self) -> Result<(), DriverError> {
+        let _turn = self.asking.lock().await;
         if self.asked.get().is_some_and(|asked| asked.elapsed() >= QUESTION_TIME) {
+            self.asked.set(None);
             let configured = self.options.borrow().all_slaves_active;
             self.set_all_active(configured).await?;
-            self.asked.set(None);
         }
         Ok(())
     }
@@ -317,13 +331,17 @@ impl KernelDriver {
     }
 
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {
+        self.unhook(port).await?;
+        port::give_back(&self.tools, self.target(), port).await
+    }
+
+    async fn unhook(&self, port: PortId) -> Result<(), DriverError> {
         match self.tools.netlink.link(port.0).await? {
             Some(link) if link.master == Some(self.bond) => {
-                self.tools.netlink.set_master(port.0, None).await?;
+                Ok(self.tools.netlink.set_master(port.0, None).await?)
             }
-            Some(_) | None => {}
+            Some(_) | None => Ok(()),
         }
-        port::give_back(&self.tools, self.target(), port).await
     }
 
     async fn release_all(&self) -> Result<(), DriverError> {
@@ -351,14 +369,9 @@ impl KernelDriver {
     }
 
     pub(super) async fn remove(&self) -> Result<(), DriverError> {
-        let ports = self.ports().await?;
-        // Addresses come last: leaving a bond costs an interface those that it has by then.
-        let mut first = self.release_all().await;
-        first = first.and(port::give_addresses_back(&self.tools, self.target()).await);
-        for port in ports {
-            let result = port::give_back(&self.tools, self.target(), PortId(port.index)).await;
-            first = first.and(result);
-        }
+        let attached: Vec<PortId> = self.ports().await?.iter().map(|port| PortId(port.index)).collect();
+        let unhook = async |port| self.unhook(port).await;
+        let first = port::give_all_back(&self.tools, self.target(), &attached, unhook).await;
         match self.tools.netlink.delete(self.bond).await {
             Err(error) if !error.is_gone() => first.and(Err(error.into())),
             Ok(()) | Err(_) => first,
@@ -371,7 +384,10 @@ impl KernelDriver {
 async fn claim(tools: &Tools, config: &Bond, link: Link) -> Result<u32, DriverError> {
     let ours = link.alias.as_deref() == Some(ALIAS);
     let links = tools.netlink.links().await?;
-    let unused = !link.admin_up && !links.iter().any(|port| port.master == Some(link.index));
+    let unused = !link.admin_up
+        && link.alias.is_none()
+        && link.bond.as_ref().is_some_and(|bond| bond.options.mode == Some(BondMode::BalanceRr))
+        && !links.iter().any(|port| port.master == Some(link.index));
     match &link.bond {
         Some(state) if ours && state.is_active_backup() => Ok(link.index),
         Some(_) if ours || unused => {
@@ -414,8 +430,9 @@ fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
     // The kernel cannot do both; the machine does, and the kernel is only the backstop.
     let probing = options.miimon.is_zero() && probes.enabled();
     let reselect = match options.failback {
-        Failback::Proven { .. } => PrimaryReselect::Failure,
-        Failback::Carrier => options.primary_reselect,
+        // Nor ahead of probes, of which it knows nothing.
+        Failback::Carrier if !probes.enabled() => options.primary_reselect,
+        Failback::Proven { .. } | Failback::Carrier => PrimaryReselect::Failure,
     };
     let mut attributes = BondAttributes {
         mode: Some(BondMode::ActiveBackup),

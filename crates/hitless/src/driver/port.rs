@@ -1,10 +1,13 @@
 //! Taking an interface, and giving it back as it was found: what both drivers have in common.
 
+use std::collections::BTreeSet;
+
 use hitless_core::event::PortId;
+use hitless_linux::address::Address;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
-use hitless_linux::takeover::Takeover;
+use hitless_linux::takeover::{Belongings, Takeover};
 
 use super::{DriverError, Tools};
 use crate::causes::chain;
@@ -72,6 +75,9 @@ pub(super) async fn check(tools: &Tools, target: For<'_>, link: &Link) -> Result
     if link.kind.as_deref() == Some("bond") {
         return not_a_port("it is a bond itself, and bonds do not nest");
     }
+    if let Some(upper) = upper(tools, link).await? {
+        return Err(DriverError::PortBelow { port: link.name.clone(), upper });
+    }
     let Some(master) = link.master.filter(|master| *master != target.index) else { return Ok(()) };
     let master = tools.netlink.link(master).await?;
     let (name, kind) = match master {
@@ -79,6 +85,15 @@ pub(super) async fn check(tools: &Tools, target: For<'_>, link: &Link) -> Result
         None => ("another interface".to_owned(), "gone since".to_owned()),
     };
     Err(DriverError::PortTaken { port: link.name.clone(), master: name, kind })
+}
+
+/// An interface that stands on this one (a VLAN, a macvlan): it would hear nothing any more.
+async fn upper(tools: &Tools, link: &Link) -> Result<Option<String>, DriverError> {
+    let stands = |upper: &Link| {
+        // The other end of a veth is no upper.
+        upper.link == Some(link.index) && !upper.link_elsewhere && upper.kind.as_deref() != Some("veth")
+    };
+    Ok(tools.netlink.links().await?.into_iter().find(stands).map(|upper| upper.name))
 }
 
 /// Enters in the ledger what an interface is like before anything about it is changed.
@@ -115,7 +130,8 @@ fn describe(link: &Link) -> Result<Found, DriverError> {
         up: link.admin_up,
         allmulti: link.allmulti,
         ipv6_disabled: Ipv6Setting::DisableIpv6.get(&link.name)?.map(|value| value != 0),
-        gave_addresses: false,
+        promisc: link.promisc,
+        gave: Belongings::default(),
     })
 }
 
@@ -123,10 +139,12 @@ async fn take_addresses(tools: &Tools, target: For<'_>, taken: &mut Taken) -> Re
     let link = &taken.link;
     // One that is in the bond already has none, or gets them from someone who should not.
     if link.master != Some(target.index) {
-        let moved = taken.moved.insert(tools.netlink.take_over(link.index, target.index).await?);
-        if moved.addresses().next().is_some() || moved.routes().next().is_some() {
+        let belongings = tools.netlink.belongings(link.index).await?;
+        if !belongings.is_empty() {
+            note_belongings(tools, target, link.index, belongings)?;
+            let moved = taken.moved.insert(tools.netlink.take_over(link.index, target.index).await?);
             tracing::info!(port = link.name, bond = target.bond, "addresses and routes moved to the bond");
-            note_addresses(tools, target, link.index)?;
+            warn_of_leases(link, target, moved);
             if !target.sized {
                 tools.netlink.set_mtu(target.index, link.mtu).await?;
             }
@@ -136,25 +154,111 @@ async fn take_addresses(tools: &Tools, target: For<'_>, taken: &mut Taken) -> Re
     Ok(())
 }
 
-fn note_addresses(tools: &Tools, target: For<'_>, port: u32) -> Result<(), DriverError> {
+/// An address that somebody renewed on the interface will not be renewed on the bond.
+fn warn_of_leases(link: &Link, target: For<'_>, moved: &Takeover) {
+    let leased = |address: &&Address| address.valid.is_some();
+    for Address { address, valid, .. } in moved.addresses().filter(leased) {
+        tracing::warn!(
+            "{address} of {} is leased, and will be gone from {} in {} s unless somebody renews it there: run the DHCP \
+             client on {2}, and not on {1}, or configure the address",
+            link.name,
+            target.bond,
+            valid.unwrap_or_default().as_secs(),
+        );
+    }
+}
+
+/// Enters in the ledger what an interface is about to give.
+fn note_belongings(tools: &Tools, target: For<'_>, port: u32, more: Belongings) -> Result<(), DriverError> {
     let mut ledger = tools.ledger.borrow_mut();
-    if let Some(found) = ledger.get(target.bond, port).cloned() {
-        ledger.enter(target.bond, port, Found { gave_addresses: true, ..found })?;
+    if let Some(mut found) = ledger.get(target.bond, port).cloned() {
+        found.gave.extend(more);
+        ledger.enter(target.bond, port, found)?;
     }
     Ok(())
 }
 
 /// Gives an interface back as it was found, but for its addresses, which stay with the bond as long as that is there.
 ///
-/// Everything is tried; the first failure is told.
+/// Everything is tried; the first failure is told. It stays in the ledger then, for another try.
 pub(super) async fn give_back(tools: &Tools, target: For<'_>, port: PortId) -> Result<(), DriverError> {
+    restore_port(tools, target, port).await?;
+    Ok(tools.ledger.borrow_mut().strike(target.bond, port.0)?)
+}
+
+async fn restore_port(tools: &Tools, target: For<'_>, port: PortId) -> Result<(), DriverError> {
     let Some(found) = tools.ledger.borrow().get(target.bond, port.0).cloned() else { return Ok(()) };
-    let restored = match tools.netlink.link(port.0).await? {
+    match tools.netlink.link(port.0).await? {
         Some(link) => restore(tools, &link, &found).await,
         None => Ok(()),
-    };
-    tools.ledger.borrow_mut().strike(target.bond, port.0)?;
-    restored
+    }
+}
+
+/// Gives everything back before a bond is removed: its ports, those that are `attached` and those that only the ledger
+/// knows, and then what of the bond's addresses and routes came from them. `unhook` takes a port out of the bond.
+///
+/// Everything is tried; the first failure is told.
+pub(super) async fn give_all_back(
+    tools: &Tools,
+    target: For<'_>,
+    attached: &[PortId],
+    unhook: impl AsyncFn(PortId) -> Result<(), DriverError>,
+) -> Result<(), DriverError> {
+    let entered = tools.ledger.borrow().ports(target.bond);
+    let known = entered.iter().map(|(index, _)| PortId(*index));
+    let ports: BTreeSet<PortId> = attached.iter().copied().chain(known).collect();
+    let mut first = Ok(());
+    for port in ports {
+        first = first.and(unhook(port).await);
+        first = first.and(restore_port(tools, target, port).await);
+    }
+    // Only now: an interface that is switched off loses its routes, and restoring one may need that.
+    first = first.and(give_addresses_back(tools, target, &entered).await);
+    for (port, _) in entered {
+        first = first.and(tools.ledger.borrow_mut().strike(target.bond, port).map_err(DriverError::from));
+    }
+    first
+}
+
+/// Each interface gets what it gave, as far as the bond still has it. What one gave that is gone goes to the one that
+/// came back under its name, or else to any.
+async fn give_addresses_back(
+    tools: &Tools,
+    target: For<'_>,
+    entered: &[(u32, Found)],
+) -> Result<(), DriverError> {
+    let mut present = Vec::new();
+    let mut gone = Vec::new();
+    for (port, found) in entered {
+        match tools.netlink.link(*port).await? {
+            Some(_) => present.push((*port, found.clone())),
+            None => gone.push(found),
+        }
+    }
+    for found in gone {
+        let heir = present.iter().position(|(_, heir)| heir.name == found.name).unwrap_or(0);
+        if let Some((_, heir)) = present.get_mut(heir) {
+            heir.gave.extend(found.gave.clone());
+        }
+    }
+    let mut first = Ok(());
+    for (port, found) in present.into_iter().filter(|(_, found)| !found.gave.is_empty()) {
+        let given = give_belongings(tools, target, port, found.gave).await;
+        first = first.and(given);
+    }
+    first
+}
+
+async fn give_belongings(
+    tools: &Tools,
+    target: For<'_>,
+    port: u32,
+    gave: Belongings,
+) -> Result<(), DriverError> {
+    // An heir may have been found switched off.
+    tools.netlink.set_up(port, true).await?;
+    tools.netlink.copy_over(target.index, port, gave).await?;
+    Ok(())
 }
 
 async fn restore(tools: &Tools, link: &Link, found: &Found) -> Result<(), DriverError> {
@@ -174,30 +278,12 @@ async fn restore(tools: &Tools, link: &Link, found: &Found) -> Result<(), Driver
     if link.allmulti != found.allmulti {
         note(netlink.set_allmulti(link.index, found.allmulti).await.map_err(DriverError::from));
     }
+    if link.promisc != found.promisc {
+        note(netlink.set_promisc(link.index, found.promisc).await.map_err(DriverError::from));
+    }
     if let Some(disabled) = found.ipv6_disabled {
         note(Ipv6Setting::DisableIpv6.set(&link.name, disabled.into()).map(drop).map_err(DriverError::from));
     }
     note(netlink.set_up(link.index, found.up).await.map_err(DriverError::from));
     first
-}
-
-/// Moves the addresses that were taken from ports back to them, before the bond is removed.
-///
-/// They go to the first port in the ledger that had any: which of them came from which port is not known any more, as
-/// they may have changed since.
-pub(super) async fn give_addresses_back(tools: &Tools, target: For<'_>) -> Result<(), DriverError> {
-    let ports = tools.ledger.borrow().ports(target.bond);
-    let Some((port, found)) = ports.into_iter().find(|(_, found)| found.gave_addresses) else {
-        return Ok(());
-    };
-    // It has to be up to have routes, and IPv6 to have addresses of that kind.
-    if let Some(disabled) = found.ipv6_disabled
-        && let Some(link) = tools.netlink.link(port).await?
-    {
-        Ipv6Setting::DisableIpv6.set(&link.name, disabled.into())?;
-    }
-    tools.netlink.set_up(port, true).await?;
-    let moved = tools.netlink.take_over(target.index, port).await?;
-    tracing::debug!(addresses = moved.addresses().count(), "moved back");
-    Ok(())
 }
