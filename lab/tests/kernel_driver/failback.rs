@@ -49,6 +49,13 @@ fn not_before_an_answer() {
     home.plug("eth0").unwrap();
     wait_kernel_up(&home.laptop, "eth0");
     waits_for_proof(&daemon, "eth0");
+    // Switches may take a question for news of where the bond is: what they then send there is not dropped.
+    let hears = |on: u8| {
+        wait_shown(&home.laptop, "bond0", &format!("all_slaves_active {on}"), PATIENCE, |shown| {
+            shown["linkinfo"]["info_data"]["all_slaves_active"] == on
+        });
+    };
+    hears(1);
     linger(SECOND).unwrap();
     assert_eq!(active(&home.laptop, "bond0").as_deref(), Some("wlan0"));
     assert_eq!(daemon.bond("bond0").unwrap()["active"], "wlan0");
@@ -60,6 +67,7 @@ fn not_before_an_answer() {
     let report = meter.finish();
     let speaks = report.labelled("speaks").next().unwrap().both();
     assert_eq!(speaks.duplicated, 0, "{speaks:?}");
+    hears(0);
     assert!(!daemon.log().contains("failed"), "{}", daemon.log());
 }
 

@@ -155,7 +155,7 @@ impl Tc {
         let added = self.add_filter(ifindex, hook, program, name);
         if added.is_err() && name == NAME_WITH_QDISC {
             // Nothing half done. The error that counts is the first.
-            let _ = self.remove_unused_qdisc(ifindex);
+            let _ = self.remove_qdisc(ifindex);
         }
         added
     }
@@ -164,13 +164,12 @@ impl Tc {
     /// It is no error when it is not there, or the interface is gone.
     pub(super) fn detach(&self, ifindex: u32, hook: Hook) -> Result<(), TcError> {
         let Some(filter) = self.ours(ifindex, hook)? else { return Ok(()) };
-        let request = Request::new(libc::RTM_DELTFILTER, 0, ifindex, HANDLE, hook.parent(), filter_info());
-        unless_gone(self.ask("removing the tc filter", request))?;
-        if filter.name.as_deref() == Some(NAME_WITH_QDISC) {
-            self.remove_unused_qdisc(ifindex)
-        } else {
-            Ok(())
+        // The qdisc takes the filter along, in one step: the filter's name is all that tells that the qdisc is ours.
+        if filter.name.as_deref() == Some(NAME_WITH_QDISC) && self.is_alone(ifindex)? {
+            return self.remove_qdisc(ifindex);
         }
+        let request = Request::new(libc::RTM_DELTFILTER, 0, ifindex, HANDLE, hook.parent(), filter_info());
+        unless_gone(self.ask("removing the tc filter", request)).map(drop)
     }
 
     fn ours(&self, ifindex: u32, hook: Hook) -> Result<Option<Filter>, TcError> {
@@ -211,12 +210,17 @@ impl Tc {
         }
     }
 
-    fn remove_unused_qdisc(&self, ifindex: u32) -> Result<(), TcError> {
+    /// Are there no filters of others on this interface?
+    fn is_alone(&self, ifindex: u32) -> Result<bool, TcError> {
         for hook in [Hook::Ingress, Hook::Egress] {
-            if !self.filters(ifindex, hook)?.is_empty() {
-                return Ok(());
+            if !self.filters(ifindex, hook)?.iter().all(Filter::is_ours) {
+                return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    fn remove_qdisc(&self, ifindex: u32) -> Result<(), TcError> {
         let request = Request::new(libc::RTM_DELQDISC, 0, ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0);
         unless_gone(self.ask("removing the clsact qdisc", request)).map(drop)
     }
