@@ -66,7 +66,7 @@ pub struct IpConfig {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Next hops of default routes; each is on-link of an address, or link-local.
     pub gateways: Vec<IpAddr>,
-    /// In bytes, 68 to 65535; at least 1280 where there is an IPv6 address. `None`: what the ports allow.
+    /// In bytes, 68 to 65535; at least 1280 where there is an IPv6 address. `None`: that of the interface whose addresses the bond takes over, or what it has.
     pub mtu: Option<u32>,
 }
 

@@ -16,12 +16,13 @@ mod sockets;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hitless_core::event::Notice;
 use hitless_core::time::Instant;
+use hitless_linux::alarm::Alarm;
 use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
@@ -42,9 +43,6 @@ use crate::driver::{Driver, DriverError, Resolved, Tools, resolve};
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::convert;
 use crate::server::{BindError, Request, Server};
-
-/// When there is nothing else to wait for.
-const FAR: Duration = Duration::from_secs(3600);
 
 /// Names a bond for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +107,7 @@ struct Daemon {
     work: FuturesUnordered<Work>,
     replies: Vec<PendingReply>,
     pace: Pace,
+    alarm: Alarm,
     service: Service,
     epoch: std::time::Instant,
 }
@@ -146,6 +145,7 @@ impl Daemon {
             work: FuturesUnordered::new(),
             replies: Vec::new(),
             pace: Pace::default(),
+            alarm: Alarm::new()?,
             service: Service::from_environment(),
             epoch: std::time::Instant::now(),
         };
@@ -295,15 +295,15 @@ impl Daemon {
         interrupt: &mut Signal,
         hangup: &mut Signal,
     ) -> Result<Woken, RunError> {
-        let deadline =
-            self.bonds.values().filter_map(BondTask::deadline).chain(self.service.deadline()).min();
-        let deadline = deadline.map_or(FAR, |at| at.since(Instant::EPOCH));
-        let sleep = tokio::time::sleep_until((self.epoch + deadline.min(self.epoch.elapsed() + FAR)).into());
+        let deadlines = self.bonds.values().filter_map(BondTask::deadline).chain(self.service.deadline());
+        if let Some(deadline) = deadlines.min() {
+            self.alarm.set(deadline.since(self.now()))?;
+        }
         Ok(tokio::select! {
             biased;
             event = self.links.next() => Woken::Link(event?),
             Some(completed) = self.work.next() => Woken::Completed(completed),
-            () = sleep => Woken::Timeout,
+            rung = self.alarm.ring() => rung.map(|()| Woken::Timeout)?,
             Some(heard) = self.heard.recv() => Woken::Heard(heard),
             Some(request) = self.requests.recv() => Woken::Request(request),
             _ = terminate.recv() => Woken::Terminate,

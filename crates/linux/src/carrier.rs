@@ -12,16 +12,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use hitless_core::event::Duplex;
 use hitless_core::mac::MacAddr;
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socket};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::error::{Cause, RequestError};
-use crate::link::{Link, invalid_name, is_valid_name, with};
+use crate::link::{invalid_name, is_valid_name, with};
 
 /// Commands of linux/ethtool.h.
 const ETHTOOL_GPERMADDR: u32 = 0x20;
@@ -30,6 +30,14 @@ const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 /// The number of 32-bit words in all link mode masks together is at most three times this (`link_mode_masks_nwords` is an
 /// `s8`).
 const MAX_MASK_WORDS: usize = 127;
+
+/// Room for an answer about one interface without its statistics.
+const ANSWER: usize = 32 * 1024;
+
+/// The lengths of `struct nlmsghdr` and `struct ifinfomsg`, and where in the latter the flags are.
+const NLMSG_HEADER: usize = 16;
+const IFINFO: usize = 16;
+const IFINFO_FLAGS: usize = 8;
 
 /// The longest hardware address (`MAX_ADDR_LEN`).
 const MAX_ADDR_LEN: usize = 32;
@@ -239,17 +247,30 @@ impl CarrierRequests {
         self.buffer.resize(message.buffer_len(), 0);
         message.serialize(&mut self.buffer);
         self.socket.send(&self.buffer, 0)?;
-        let (answer, _) = self.socket.recv_from_full()?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-            .map_err(|_| Cause::Answer("form that is known"))?;
-        match answer.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                let link = Link::from_message(&link).ok_or(Cause::Answer("complete description"))?;
-                Ok(link.admin_up && link.carrier)
-            }
-            NetlinkPayload::Error(error) => Err(error.to_io().into()),
-            _ => Err(Cause::Answer("carrier")),
+        let mut answer = [0; ANSWER];
+        let length = nix::sys::socket::recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        carrier_in(answer.get(..length).unwrap_or_default())
+    }
+}
+
+/// The carrier in an answer. Read by hand: this happens all day long, and a whole description of an interface is much.
+fn carrier_in(answer: &[u8]) -> Result<bool, Cause> {
+    let word = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
+    let kind = answer.get(4..6).and_then(|octets| Some(u16::from_ne_bytes(octets.try_into().ok()?)));
+    match (kind.map(i32::from), word(NLMSG_HEADER), word(NLMSG_HEADER + IFINFO_FLAGS)) {
+        (Some(libc::NLMSG_ERROR), Some(errno), _) => {
+            Err(Cause::errno(Errno::from_raw(errno.cast_signed().wrapping_neg())))
         }
+        (Some(kind), _, Some(flags)) if kind == i32::from(libc::RTM_NEWLINK) => {
+            let attributes = answer.get(NLMSG_HEADER + IFINFO..).unwrap_or_default();
+            let carrier = NlasIterator::new(attributes)
+                .map_while(Result::ok)
+                .find(|attribute| attribute.kind() == libc::IFLA_CARRIER)
+                .ok_or(Cause::Answer("carrier"))?;
+            let up = flags & libc::IFF_UP.cast_unsigned() != 0;
+            Ok(up && carrier.value().first().is_some_and(|carrier| *carrier != 0))
+        }
+        _ => Err(Cause::Answer("form that is known")),
     }
 }
 

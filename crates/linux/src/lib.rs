@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the one crate that talks to the kernel where no library does")]
 
 pub mod address;
+pub mod alarm;
 pub mod bond;
 pub mod carrier;
 pub mod ebpf;
@@ -13,7 +14,6 @@ pub mod error;
 pub mod link;
 pub mod neighbour;
 pub mod netlink;
-pub mod netns;
 pub mod packet;
 pub mod privilege;
 pub mod route;

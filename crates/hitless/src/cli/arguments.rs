@@ -36,7 +36,7 @@ pub enum Command {
     /// Run the daemon, in the foreground
     ///
     /// It goes by a configuration file, or makes the one bond that --bond and --ports describe. When it ends, its bonds
-    /// go on forwarding; `hitless down` removes them.
+    /// go on forwarding; `hitless down` removes them. It logs to standard error; HITLESS_LOG=debug makes it say more.
     Run(Run),
     /// Show bonds and their ports
     Status {
