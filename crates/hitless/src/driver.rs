@@ -298,8 +298,8 @@ async fn resolve_present(bond: &Bond, tools: &Tools) -> Result<Resolved, DriverE
 /// # Errors
 ///
 /// Why not, and what to do about it.
-pub async fn check_port(tools: &Tools, bond: &str, index: u32, link: &Link) -> Result<(), DriverError> {
-    port::check(tools, port::For { bond, index, sized: false }, link).await
+pub async fn check_port(tools: &Tools, bond: &Bond, index: u32, link: &Link) -> Result<(), DriverError> {
+    port::check(tools, port::For { bond: &bond.name, index, terms: port::Terms::of(bond) }, link).await
 }
 
 /// An action that is not the driver's business ended up here.

@@ -1,7 +1,5 @@
 //! What can be known to be wrong before anything is changed.
 
-use hitless_core::config::FailOverMac;
-
 use super::RunError;
 use crate::config::{Bond, Config};
 use crate::driver::ebpf::parked_name;
@@ -15,13 +13,7 @@ pub(super) async fn check(tools: &Tools, config: &Config) -> Result<(), RunError
         refuse_parked_peers(config, bond)?;
         let named = bond.options.ports.iter().filter(|pattern| !pattern.is_glob());
         for port in named.filter_map(|pattern| links.iter().find(|link| pattern.matches(&link.name))) {
-            if bond.options.fail_over_mac == FailOverMac::Follow && port.is_wireless() {
-                let reason = "fail-over-mac = \"follow\" changes its address while it is up, which Wi-Fi refuses: \
-                              use \"none\" or \"active\"";
-                let source = DriverError::NotAPort { port: port.name.clone(), reason };
-                return Err(RunError::Bond { bond: bond.name.clone(), source });
-            }
-            driver::check_port(tools, &bond.name, own, port)
+            driver::check_port(tools, bond, own, port)
                 .await
                 .map_err(|source| RunError::Bond { bond: bond.name.clone(), source })?;
         }

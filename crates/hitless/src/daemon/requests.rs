@@ -157,10 +157,10 @@ impl Daemon {
             return refused(format!("{port} is part of a bond itself, and bonds do not nest"));
         }
         let Some(bond) = self.bonds.get(&id) else { return Ok(Check::Nothing) };
-        let (name, index) = (bond.config.name.clone(), bond.driver.index());
+        let (config, index) = (bond.config.clone(), bond.driver.index());
         let link = self.tools.netlink.link_named(port).await.map_err(|error| failed(&error))?;
         if let Some(link) = &link {
-            let checked = driver::check_port(&self.tools, &name, index, link).await;
+            let checked = driver::check_port(&self.tools, &config, index, link).await;
             checked.map_err(|error| Error::PortUnusable { port: port.to_owned(), reason: chain(&error) })?;
         }
         self.change_ports(id, |ports| ports.push(PortPattern::new(port)));

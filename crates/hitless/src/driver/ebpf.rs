@@ -13,7 +13,7 @@ use hitless_linux::ebpf::{Datapath, DatapathError};
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
 
-use super::port::{self, For};
+use super::port::{self, For, Terms};
 use super::{DriverError, Tools, misplaced};
 use crate::causes::chain;
 use crate::config::Bond;
@@ -33,7 +33,9 @@ pub struct EbpfDriver {
     parked: u32,
     made: bool,
     /// Is its size configured?
-    sized: Cell<bool>,
+    terms: Cell<Terms>,
+    /// What was said of ports that are not as they should be.
+    complaints: RefCell<BTreeMap<u32, String>>,
     state: RefCell<State>,
 }
 
@@ -103,15 +105,17 @@ impl EbpfDriver {
             tools.netlink.set_up(bond.index, true).await?;
         }
         let name = config.name.clone();
-        let (sized, state) = (Cell::new(false), RefCell::new(state));
-        let driver = Self { tools: tools.clone(), name, bond: bond.index, parked, made, sized, state };
+        let (terms, state) = (Cell::new(Terms::of(config)), RefCell::new(state));
+        let complaints = RefCell::default();
+        let driver =
+            Self { tools: tools.clone(), name, bond: bond.index, parked, made, terms, complaints, state };
         driver.configure(config).await?;
         Ok(driver)
     }
 
     /// The bond's size; its ports follow when they are next looked at.
     pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
-        self.sized.set(config.ip.mtu.is_some());
+        self.terms.set(Terms::of(config));
         if let Some(mtu) = config.ip.mtu {
             self.tools.netlink.set_mtu(self.parked, mtu).await?;
             self.tools.netlink.set_mtu(self.bond, mtu).await?;
@@ -128,7 +132,7 @@ impl EbpfDriver {
     }
 
     fn target(&self) -> For<'_> {
-        For { bond: &self.name, index: self.bond, sized: self.sized.get() }
+        For { bond: &self.name, index: self.bond, terms: self.terms.get() }
     }
 
     /// The failover path: a few system calls, no request that could wait for a lock.
@@ -238,14 +242,8 @@ impl EbpfDriver {
             let known = in_ledger || table.ports.iter().any(|entry| entry.port == port);
             if known && link.master.is_none() && self.state.borrow().datapath.is_attached(port)? {
                 attached.push((port, link.mac.unwrap_or_default()));
-                if let Err(error) = self.keep_as_port(link, bond, wide).await {
-                    tracing::warn!(
-                        bond = self.name,
-                        port = link.name,
-                        error = chain(&error),
-                        "not as it should be"
-                    );
-                }
+                let kept = self.keep_as_port(link, bond, wide).await;
+                self.complain(link, kept);
             }
         }
         let mut state = self.state.borrow_mut();
@@ -266,6 +264,19 @@ impl EbpfDriver {
             state.datapath = Datapath::create(self.bond)?;
         }
         Ok(state.datapath.table()?)
+    }
+
+    /// Says what is wrong with a port, once and not each time that it is looked at.
+    fn complain(&self, link: &Link, kept: Result<(), DriverError>) {
+        let complaint = kept.err().map(|error| chain(&error));
+        let mut complaints = self.complaints.borrow_mut();
+        let before = match &complaint {
+            Some(complaint) => complaints.insert(link.index, complaint.clone()),
+            None => complaints.remove(&link.index),
+        };
+        if let Some(complaint) = complaint.filter(|complaint| before.as_ref() != Some(complaint)) {
+            tracing::warn!(bond = self.name, port = link.name, "not as it should be: {complaint}");
+        }
     }
 
     /// What the kernel's bonding does for its ports by itself: they are up, as large as the bond, and accept what it does.

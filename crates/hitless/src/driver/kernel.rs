@@ -23,7 +23,7 @@ use hitless_linux::packet::SendSocket;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::port::{self, For};
+use super::port::{self, For, Terms};
 use super::{DriverError, Tools, misplaced};
 use crate::config::Bond;
 
@@ -51,7 +51,7 @@ pub struct KernelDriver {
     made: bool,
     options: RefCell<BondConfig>,
     /// Is its size configured?
-    sized: Cell<bool>,
+    terms: Cell<Terms>,
     /// The primary that the kernel knows, by index; 0: none.
     primary: Cell<u32>,
     /// The active port, as far as known.
@@ -82,7 +82,7 @@ impl KernelDriver {
             bond,
             made,
             options,
-            sized: Cell::new(false),
+            terms: Cell::new(Terms::of(config)),
             primary: Cell::new(0),
             active: Cell::new(None),
             asked: Cell::new(None),
@@ -119,7 +119,7 @@ impl KernelDriver {
     }
 
     fn target(&self) -> For<'_> {
-        For { bond: &self.name, index: self.bond, sized: self.sized.get() }
+        For { bond: &self.name, index: self.bond, terms: self.terms.get() }
     }
 
     async fn link(&self) -> Result<Link, DriverError> {
@@ -129,7 +129,7 @@ impl KernelDriver {
     /// Brings the bond's options in line; only those that differ are touched.
     pub(super) async fn configure(&self, config: &Bond) -> Result<(), DriverError> {
         self.options.replace(config.options.clone());
-        self.sized.set(config.ip.mtu.is_some());
+        self.terms.set(Terms::of(config));
         let link = self.link().await?;
         let present = link.bond.as_deref().cloned().unwrap_or_default();
         let primary = self.primary(&config.options, present.active).await?;

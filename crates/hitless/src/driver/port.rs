@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hitless_core::config::FailOverMac;
 use hitless_core::event::PortId;
 use hitless_linux::address::Address;
 use hitless_linux::error::RequestError;
@@ -11,6 +12,7 @@ use hitless_linux::takeover::{Belongings, Takeover};
 
 use super::{DriverError, Tools};
 use crate::causes::chain;
+use crate::config::Bond;
 use crate::ledger::Found;
 
 /// The bond that an interface is taken for.
@@ -18,8 +20,22 @@ use crate::ledger::Found;
 pub(super) struct For<'a> {
     pub(super) bond: &'a str,
     pub(super) index: u32,
+    pub(super) terms: Terms,
+}
+
+/// What the configuration says that matters for taking an interface.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
     /// Is the bond's size configured? Otherwise it takes that of the interface whose addresses it takes.
-    pub(super) sized: bool,
+    sized: bool,
+    /// Do ports change their addresses while they are up?
+    follow: bool,
+}
+
+impl Terms {
+    pub(super) fn of(config: &Bond) -> Self {
+        Self { sized: config.ip.mtu.is_some(), follow: config.options.fail_over_mac == FailOverMac::Follow }
+    }
 }
 
 /// An interface that was taken, and may still turn out not to be able to be a port.
@@ -74,6 +90,13 @@ pub(super) async fn check(tools: &Tools, target: For<'_>, link: &Link) -> Result
     }
     if link.kind.as_deref() == Some("bond") {
         return not_a_port("it is a bond itself, and bonds do not nest");
+    }
+    // mac80211 answers EBUSY to a station's new address while it is up.
+    if target.terms.follow && link.is_wireless() {
+        return not_a_port(
+            "it is Wi-Fi, which refuses a new address while it is up, as fail-over-mac = \"follow\" wants: \
+             use \"none\" or \"active\"",
+        );
     }
     if let Some(upper) = upper(tools, link).await? {
         return Err(DriverError::PortBelow { port: link.name.clone(), upper });
@@ -145,7 +168,7 @@ async fn take_addresses(tools: &Tools, target: For<'_>, taken: &mut Taken) -> Re
             let moved = taken.moved.insert(tools.netlink.take_over(link.index, target.index).await?);
             tracing::info!(port = link.name, bond = target.bond, "addresses and routes moved to the bond");
             warn_of_leases(link, target, moved);
-            if !target.sized {
+            if !target.terms.sized {
                 tools.netlink.set_mtu(target.index, link.mtu).await?;
             }
         }
