@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hitless_lab::wait::linger;
@@ -429,4 +431,34 @@ fn a_bond_in_a_bridge_hears_what_is_for_others() {
     home.laptop.ip("link set bond0 nomaster").unwrap();
     wait_printed(&home.laptop, "ip link show eth0", |shown| !shown.contains("PROMISC"));
     drop(daemon);
+}
+
+#[test]
+fn the_watchdog_is_fed_for_as_long_as_the_daemon_runs() {
+    let home = home();
+    let directory = tempfile::tempdir().unwrap();
+    let notify = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = Command::new(hitless_lab::daemon::binary().unwrap());
+    command.args(["run", "--driver", "ebpf", "--bond", "bond0", "--ports", "eth0,wlan0", "--socket"]);
+    command.arg(directory.path().join("socket")).stdin(Stdio::null()).stderr(Stdio::null());
+    command.env("NOTIFY_SOCKET", directory.path().join("notify")).env("WATCHDOG_USEC", "300000");
+    let mut daemon = home.laptop.spawn(&mut command).unwrap();
+    let hear = |word: &str| {
+        let mut buffer = [0; 100];
+        loop {
+            let length = notify.recv(&mut buffer).unwrap();
+            if buffer[..length].starts_with(word.as_bytes()) {
+                return;
+            }
+        }
+    };
+    hear("READY=1");
+    for _ in 0..3 {
+        hear("WATCHDOG=1");
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    hear("STOPPING=1");
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
