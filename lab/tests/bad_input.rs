@@ -134,6 +134,17 @@ fn a_second_daemon_on_the_same_socket() {
 }
 
 #[test]
+fn a_second_daemon_on_another_socket_cannot_take_the_bond() {
+    let home = home();
+    let daemon = bonded(&home, "");
+    let before = state(&home.laptop);
+    refused(&home.laptop, &config("")).expect(1, &["bond0", "another daemon"]);
+    assert_same(&before, &state(&home.laptop));
+    home.pull("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+}
+
+#[test]
 fn a_second_daemon_on_another_socket_cannot_take_the_ports() {
     let home = home();
     let daemon = bonded(&home, "");

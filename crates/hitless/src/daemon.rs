@@ -349,10 +349,13 @@ impl Daemon {
         let Some(bond) = self.bonds.remove(&id) else { return };
         let name = bond.config.name.clone();
         tracing::warn!("{name}: someone removed the interface; making it again");
+        let config = bond.config.clone();
         if let Err(error) = bond.driver.remove().await {
             tracing::warn!("{name}: not everything was given back: {}", chain(&error));
         }
-        if let Err(error) = self.add_bond(bond.config).await {
+        // With it goes its claim to the name.
+        drop(bond);
+        if let Err(error) = self.add_bond(config).await {
             tracing::error!("{name}: not made again, until the next reload: {}", chain(&error));
         }
     }

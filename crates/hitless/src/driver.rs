@@ -3,6 +3,7 @@
 //! Each driver makes a bond, or adopts the one that an earlier daemon left, and leaves it forwarding when it is dropped.
 //! What to do is decided by the machine; when to do it, by the daemon's loop.
 
+mod claim;
 pub mod ebpf;
 pub mod kernel;
 mod port;
@@ -36,6 +37,22 @@ pub struct Tools {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {
+    /// Another daemon has the bond.
+    #[error(
+        "another daemon, on another socket, has the bond {bond}: end it first, or give this bond another name"
+    )]
+    OtherDaemon {
+        /// The bond.
+        bond: String,
+    },
+    /// It cannot be told whether another daemon has the bond.
+    #[error("cannot claim the bond {bond} for this daemon")]
+    Claim {
+        /// The bond.
+        bond: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// There is another interface of the bond's name.
     #[error(
         "there is an interface {name} already ({kind}), and it is not a bond of hitless: \
@@ -136,9 +153,10 @@ impl Driver {
     ///
     /// See [`DriverError`]; nothing has changed then.
     pub async fn open(bond: &Bond, tools: &Tools) -> Result<Self, DriverError> {
+        let claim = claim::claim(&bond.name)?;
         match resolve_present(bond, tools).await? {
-            Resolved::Kernel => Ok(Self::Kernel(Rc::new(KernelDriver::open(bond, tools).await?))),
-            Resolved::Ebpf => Ok(Self::Ebpf(Rc::new(EbpfDriver::open(bond, tools).await?))),
+            Resolved::Kernel => Ok(Self::Kernel(Rc::new(KernelDriver::open(bond, tools, claim).await?))),
+            Resolved::Ebpf => Ok(Self::Ebpf(Rc::new(EbpfDriver::open(bond, tools, claim).await?))),
         }
     }
 

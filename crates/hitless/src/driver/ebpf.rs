@@ -13,6 +13,7 @@ use hitless_linux::ebpf::{Datapath, DatapathError};
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
 
+use super::claim::Claim;
 use super::port::{self, For, Terms};
 use super::{DriverError, Tools, misplaced};
 use crate::causes::chain;
@@ -32,6 +33,7 @@ pub struct EbpfDriver {
     bond: u32,
     parked: u32,
     made: bool,
+    _claim: Claim,
     /// Is its size configured?
     terms: Cell<Terms>,
     /// What was said of ports that are not as they should be.
@@ -61,7 +63,7 @@ impl std::fmt::Debug for EbpfDriver {
 
 impl EbpfDriver {
     /// Makes the bond, or adopts the one that an earlier daemon left.
-    pub(super) async fn open(config: &Bond, tools: &Tools) -> Result<Self, DriverError> {
+    pub(super) async fn open(config: &Bond, tools: &Tools, claim: Claim) -> Result<Self, DriverError> {
         let parked_name = parked_name(&config.name);
         let (bond, parked, made) = match tools.netlink.link_named(&config.name).await? {
             Some(bond) => {
@@ -74,7 +76,7 @@ impl EbpfDriver {
                 (bond, parked, true)
             }
         };
-        match Self::equip(config, tools, &bond, parked.index, made).await {
+        match Self::equip(config, tools, claim, &bond, (parked.index, made)).await {
             Ok(driver) => Ok(driver),
             Err(error) => {
                 if made {
@@ -88,9 +90,9 @@ impl EbpfDriver {
     async fn equip(
         config: &Bond,
         tools: &Tools,
+        claim: Claim,
         bond: &Link,
-        parked: u32,
-        made: bool,
+        (parked, made): (u32, bool),
     ) -> Result<Self, DriverError> {
         let datapath = match Datapath::adopt(bond.index) {
             Ok(Some(datapath)) => datapath,
@@ -107,8 +109,17 @@ impl EbpfDriver {
         let name = config.name.clone();
         let (terms, state) = (Cell::new(Terms::of(config)), RefCell::new(state));
         let complaints = RefCell::default();
-        let driver =
-            Self { tools: tools.clone(), name, bond: bond.index, parked, made, terms, complaints, state };
+        let driver = Self {
+            tools: tools.clone(),
+            name,
+            bond: bond.index,
+            parked,
+            made,
+            _claim: claim,
+            terms,
+            complaints,
+            state,
+        };
         driver.configure(config).await?;
         Ok(driver)
     }

@@ -23,6 +23,7 @@ use hitless_linux::packet::SendSocket;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::claim::Claim;
 use super::port::{self, For, Terms};
 use super::{DriverError, Tools, misplaced};
 use crate::config::Bond;
@@ -49,6 +50,7 @@ pub struct KernelDriver {
     name: String,
     bond: u32,
     made: bool,
+    _claim: Claim,
     options: RefCell<BondConfig>,
     /// Is its size configured?
     terms: Cell<Terms>,
@@ -66,13 +68,13 @@ pub struct KernelDriver {
 
 impl KernelDriver {
     /// Makes the bond, or adopts the one that an earlier daemon left.
-    pub(super) async fn open(config: &Bond, tools: &Tools) -> Result<Self, DriverError> {
+    pub(super) async fn open(config: &Bond, tools: &Tools, claim: Claim) -> Result<Self, DriverError> {
         if let Support::Missing = hitless_linux::bond::support() {
             return Err(DriverError::NoBonding("no module, and not built in".to_owned()));
         }
         let found = tools.netlink.link_named(&config.name).await?;
         let (bond, made) = match found {
-            Some(link) => (claim(tools, config, link).await?, false),
+            Some(link) => (adopt(tools, config, link).await?, false),
             None => (create(tools, config).await?, true),
         };
         let options = RefCell::new(config.options.clone());
@@ -81,6 +83,7 @@ impl KernelDriver {
             name: config.name.clone(),
             bond,
             made,
+            _claim: claim,
             options,
             terms: Cell::new(Terms::of(config)),
             primary: Cell::new(0),
@@ -381,7 +384,7 @@ impl KernelDriver {
 
 /// An interface that has the bond's name: ours from an earlier daemon, or the unused bond that the kernel's module
 /// makes when it is loaded (`max_bonds`).
-async fn claim(tools: &Tools, config: &Bond, link: Link) -> Result<u32, DriverError> {
+async fn adopt(tools: &Tools, config: &Bond, link: Link) -> Result<u32, DriverError> {
     let ours = link.alias.as_deref() == Some(ALIAS);
     let links = tools.netlink.links().await?;
     let unused = !link.admin_up
