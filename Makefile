@@ -7,6 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # rustup's place, for shells that have not read its profile; and where Debian keeps ip and modprobe.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/sbin:/sbin
@@ -23,7 +24,7 @@ help: ## this list
 .PHONY: demo
 demo: packages ## pull the cable of a laptop made of namespaces, and watch that nothing breaks
 	cargo build --release --bin hitless --bin demo
-	@$(AS_ROOT) target/release/demo $(ARGS)
+	@$(AS_ROOT) $(TARGET)/release/demo $(ARGS)
 
 .PHONY: test
 test: deps ## every test: unit, property, simulation, namespaces, guest kernel
@@ -34,7 +35,7 @@ test: deps ## every test: unit, property, simulation, namespaces, guest kernel
 .PHONY: bench
 bench: packages ## measure what the README promises (ARGS=--json, ARGS='--pulls 5' …)
 	cargo build --release --bin hitless --bin bench
-	@$(AS_ROOT) target/release/bench $(ARGS)
+	@$(AS_ROOT) $(TARGET)/release/bench $(ARGS)
 
 .PHONY: lint
 lint: deps ## formatting, clippy, documentation and dependencies, with warnings denied
@@ -46,18 +47,18 @@ lint: deps ## formatting, clippy, documentation and dependencies, with warnings 
 	cargo deny --log-level error check bans licenses sources
 
 .PHONY: build
-build: packages ## the release binary, target/release/hitless
+build: packages ## the release binary, $(TARGET)/release/hitless
 	cargo build --release --bin hitless
 
 .PHONY: install
 install: ## the binary, its unit, man pages, completions and an example (after make build; PREFIX, DESTDIR)
-	install -Dm755 target/release/hitless $(DESTDIR)$(PREFIX)/bin/hitless
+	install -Dm755 $(TARGET)/release/hitless $(DESTDIR)$(PREFIX)/bin/hitless
 	install -Dm644 docs/hitless.toml $(DESTDIR)$(PREFIX)/share/doc/hitless/hitless.toml
 	install -dm755 $(addprefix $(DESTDIR)$(PREFIX)/,lib/systemd/system share/man/man1 share/bash-completion/completions)
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/hitless.service \
 	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/hitless.service
-	target/release/hitless generate man $(DESTDIR)$(PREFIX)/share/man/man1
-	target/release/hitless generate completions $(DESTDIR)$(PREFIX)/share/doc/hitless
+	$(TARGET)/release/hitless generate man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(TARGET)/release/hitless generate completions $(DESTDIR)$(PREFIX)/share/doc/hitless
 	mv $(DESTDIR)$(PREFIX)/share/doc/hitless/hitless.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hitless
 
 .PHONY: deps
@@ -71,4 +72,4 @@ packages:
 .PHONY: clean-lab
 clean-lab: ## remove namespaces that killed runs have left behind
 	@cargo build --quiet --bin clean-lab
-	@$(AS_ROOT) target/debug/clean-lab
+	@$(AS_ROOT) $(TARGET)/debug/clean-lab

@@ -258,3 +258,17 @@ fn a_configured_size_is_not_changed_by_the_port_that_is_taken() {
     daemon.ask(&["down"]).unwrap();
     assert_eq!(link(&home.laptop, "eth0")["mtu"], 1400);
 }
+
+#[test]
+fn a_bond_does_not_take_the_address_of_a_port_that_it_cannot_have() {
+    let home = home();
+    let mut first = Daemon::start_with_config(&home.laptop, &bond("bond0", r#"["eth0"]"#, "", 0)).unwrap();
+    first.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    let second =
+        Daemon::start_with_config(&home.laptop, &bond("bond1", r#"["eth0", "wlan0"]"#, "", 0)).unwrap();
+    second.wait_active("bond1", "wlan0", PATIENCE).unwrap();
+    assert_eq!(mac(&home.laptop, "bond1"), mac(&home.laptop, "wlan0"));
+    assert_ne!(mac(&home.laptop, "bond1"), mac(&home.laptop, "bond0"));
+    second.ask(&["down"]).unwrap();
+    first.terminate().unwrap();
+}

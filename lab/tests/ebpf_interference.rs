@@ -156,3 +156,13 @@ fn the_bond_is_deleted() {
     daemon.ask(&["down"]).unwrap();
     assert_same(&before, &state(&home.laptop));
 }
+
+#[test]
+fn a_configured_address_that_someone_removes_comes_back() {
+    let home = home();
+    let _daemon = bonded(&home, "");
+    wait_printed(&home.laptop, "ip address show bond0", |shown| shown.contains("192.168.1.5/24"));
+    home.laptop.ip("address delete 192.168.1.5/24 dev bond0").unwrap();
+    wait_printed(&home.laptop, "ip address show bond0", |shown| shown.contains("192.168.1.5/24"));
+    wait_printed(&home.laptop, "ip route", |shown| shown.contains("default via 192.168.1.1 dev bond0"));
+}

@@ -462,3 +462,34 @@ fn the_watchdog_is_fed_for_as_long_as_the_daemon_runs() {
     hear("STOPPING=1");
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_port_that_left_gets_back_what_it_gave_when_the_bond_goes() {
+    let home = home();
+    home.use_plainly("eth0").unwrap();
+    home.laptop.ip("route add default via 192.168.1.1 dev eth0").unwrap();
+    let before = state(&home.laptop);
+    let plain = "[bond.bond0]\ndriver = \"ebpf\"\nports = [\"eth0\", \"wlan0\"]\n";
+    let daemon = daemon(&home, plain, &[("bond0", "eth0")]);
+    daemon.ask(&["port", "remove", "bond0", "eth0"]).unwrap();
+    let shown = home.laptop.ip("-4 address show bond0").unwrap();
+    assert!(shown.contains("192.168.1.5/24"), "the address stays with the bond: {shown}");
+    daemon.ask(&["port", "add", "bond0", "eth0"]).unwrap();
+    wait_ports_up(&daemon, "bond0");
+    daemon.ask(&["port", "remove", "bond0", "eth0"]).unwrap();
+    daemon.ask(&["down"]).unwrap();
+    assert_same(&before, &state(&home.laptop));
+}
+
+#[test]
+fn the_first_active_port_is_the_one_that_is_wanted_most() {
+    let home = home();
+    home.use_plainly("eth0").unwrap();
+    let daemon = daemon(&home, &config(""), &[("bond0", "eth0")]);
+    let status = daemon.bond("bond0").unwrap();
+    assert_eq!(status["last_failover"]["cause"], "first_port", "not by a detour");
+    let link_local = wait_printed(&home.laptop, "ip -6 address show bond0 scope link", |shown| {
+        shown.contains("fe80::") && !shown.contains("tentative")
+    });
+    assert!(!link_local.contains("dadfailed"), "{link_local}");
+}

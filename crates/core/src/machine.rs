@@ -49,6 +49,8 @@ pub struct Machine {
     departed: Option<Departed>,
     table: Goal<ForwardingTable>,
     bond_mac: Goal<Option<MacAddr>>,
+    /// Has the bond had a port, and so an address to keep?
+    addressed: bool,
     carrier: Goal<bool>,
     /// When the next probes are due.
     next_probe: Instant,
@@ -110,6 +112,7 @@ impl Machine {
             departed: None,
             table: Goal::reached(ForwardingTable::default(), Backoff::FAST),
             bond_mac: Goal::reached(None, Backoff::FAST),
+            addressed: false,
             carrier: Goal::reached(false, Backoff::FAST),
             next_probe: Instant::EPOCH,
             notification: None,
@@ -266,6 +269,7 @@ impl Machine {
     /// An earlier daemon left a bond that forwards: everything stays as it is.
     fn adopt(&mut self, now: Instant, observation: &Observation) {
         if observation.bond_mac.is_some_and(MacAddr::is_station) && !observation.attached.is_empty() {
+            self.addressed = true;
             self.bond_mac.want(observation.bond_mac);
         }
         // A machine that has come so far by itself has nothing to take over.
@@ -537,17 +541,22 @@ impl Machine {
         }
     }
 
-    /// The bond's address: that of the active port, or the one it had, or that of the port which is preferred.
+    /// The bond's address: that of the active port, or the one it has had since it had a port, or that of the port which
+    /// is preferred.
     fn bond_address(&self) -> Option<MacAddr> {
         let active = self.active.and_then(|id| self.ports.get(&id)).map(|port| port.info.permanent_mac);
         if self.config.fail_over_mac == FailOverMac::Active && active.is_some() {
             return active;
         }
-        let preferred = || {
-            let ports = self.ports.iter().filter(|(_, port)| !port.is_leaving());
-            ports.min_by_key(|(id, port)| (self.config.preference(&port.info.name), **id))
-        };
-        self.bond_mac.wanted().or_else(|| preferred().map(|(_, port)| port.info.permanent_mac))
+        if self.addressed && self.bond_mac.wanted().is_some() {
+            return *self.bond_mac.wanted();
+        }
+        // Not that of a port which cannot be had: it may be in use elsewhere.
+        let ports = self.ports.iter().filter(|(_, port)| !port.is_leaving());
+        let preferred = ports.min_by_key(|(id, port)| {
+            (port.attach_failure.is_some(), self.config.preference(&port.info.name), **id)
+        });
+        preferred.map(|(_, port)| port.info.permanent_mac).or(*self.bond_mac.wanted())
     }
 
     fn announce_waiting(&mut self) {

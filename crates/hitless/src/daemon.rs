@@ -149,6 +149,7 @@ impl Daemon {
             service: Service::from_environment(),
             epoch: std::time::Instant::now(),
         };
+        tracing::info!("hitless {} on {}", env!("CARGO_PKG_VERSION"), options.socket.display());
         preflight::check(&daemon.tools, &config).await?;
         daemon.add_bonds(&config.bonds).await?;
         // Arguments tell of one bond, and nothing of others.
@@ -210,6 +211,8 @@ impl Daemon {
     }
 
     async fn equip(&mut self, config: Bond, driver: Driver) -> Result<BondId, DriverError> {
+        let how = if driver.was_made() { "made" } else { "taken over as it was" };
+        tracing::info!("{}: {how}, on the {} driver", config.name, driver.name());
         let id = BondId(self.next_bond);
         self.next_bond += 1;
         let mut bond = BondTask::new(id, config, driver, self.tools.clone(), self.heard_sender.clone());
@@ -335,7 +338,11 @@ impl Daemon {
                     bond.link_gone(now, index);
                 }
             }
-            LinkEvent::Addresses { .. } => {}
+            LinkEvent::Addresses { index } => {
+                if let Some(bond) = self.bonds.values_mut().find(|bond| bond.driver.index() == index) {
+                    bond.address_soon(now);
+                }
+            }
             LinkEvent::Overrun => self.present_all().await?,
         }
         Ok(())

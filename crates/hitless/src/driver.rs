@@ -175,6 +175,14 @@ impl Driver {
         Ok(true)
     }
 
+    /// What it is called in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kernel(_) => "kernel",
+            Self::Ebpf(_) => "ebpf",
+        }
+    }
+
     /// What it does by itself.
     pub fn offload(&self) -> Offload {
         match self {

@@ -33,6 +33,9 @@ pub struct Found {
     pub promisc: bool,
     /// What addresses and routes it had, which are the bond's now.
     pub gave: Belongings,
+    /// Was it given back, and is remembered only for what it gave, which it gets back when the bond is removed?
+    #[serde(default)]
+    pub left: bool,
 }
 
 /// Interfaces that are ports, by bond and interface index.
@@ -110,7 +113,7 @@ impl Ledger {
     /// The bond that a port is in, if it is another one than this, and what is known of it.
     pub fn other_owner(&self, bond: &str, index: u32) -> Option<(&str, &Found)> {
         let mut others = self.bonds.iter().filter(|(name, _)| *name != bond);
-        others.find_map(|(name, ports)| Some((name.as_str(), ports.get(&index)?)))
+        others.find_map(|(name, ports)| Some((name.as_str(), ports.get(&index).filter(|found| !found.left)?)))
     }
 
     /// All ports of a bond.
@@ -141,7 +144,19 @@ impl Ledger {
         }
     }
 
-    /// Strikes out a port that was given back.
+    /// Takes note that a port was given back, and forgets it unless the bond still has something of it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; it stays in as it is then.
+    pub fn returned(&mut self, bond: &str, index: u32) -> Result<(), LedgerError> {
+        match self.get(bond, index).cloned() {
+            Some(found) if !found.gave.is_empty() => self.enter(bond, index, Found { left: true, ..found }),
+            Some(_) | None => self.strike(bond, index),
+        }
+    }
+
+    /// Strikes out a port.
     ///
     /// # Errors
     ///
@@ -218,6 +233,7 @@ mod tests {
             ipv6_disabled: Some(false),
             promisc: false,
             gave: Belongings::default(),
+            left: false,
         }
     }
 

@@ -242,6 +242,7 @@ impl Machine {
                     port.attach_failure = None;
                     port.path.begin(now);
                     port.mac.succeed();
+                    self.addressed = true;
                     self.notices.push_back(Notice::Attached { port: name });
                 }
                 Some(false) | None => {

@@ -36,7 +36,9 @@ pub enum Command {
     /// Run the daemon, in the foreground
     ///
     /// It goes by a configuration file, or makes the one bond that --bond and --ports describe. When it ends, its bonds
-    /// go on forwarding; `hitless down` removes them. It logs to standard error; HITLESS_LOG=debug makes it say more.
+    /// go on forwarding, and the next daemon takes them over; `hitless down` removes them, while it runs.
+    ///
+    /// It logs to standard error. HITLESS_LOG=debug makes it say more.
     Run(Run),
     /// Show bonds and their ports
     Status {
@@ -53,6 +55,8 @@ pub enum Command {
         json: bool,
     },
     /// Make a port the active one, now
+    ///
+    /// It stays so until it fails, or the primary's link comes back up, or the daemon ends.
     Switch {
         /// The bond
         bond: String,
@@ -117,16 +121,16 @@ pub struct Run {
     #[arg(long, value_name = "BOND", requires = "ports")]
     pub bond: Option<String>,
     /// Its ports in order of preference, such as eth0,wlan0; the first is the primary
-    #[arg(long, value_name = "PORT,…", value_delimiter = ',', requires = "bond")]
+    #[arg(long, value_name = "PORT,…", value_delimiter = ',', requires = "bond", conflicts_with = "config")]
     pub ports: Vec<String>,
     /// Another primary than the first port, or `none`
-    #[arg(long, value_name = "PORT", requires = "bond")]
+    #[arg(long, value_name = "PORT", requires = "bond", conflicts_with = "config")]
     pub primary: Option<String>,
     /// An address of the bond, such as 192.168.1.5/24; may be repeated
-    #[arg(long, value_name = "ADDRESS/LENGTH", requires = "bond")]
+    #[arg(long, value_name = "ADDRESS/LENGTH", requires = "bond", conflicts_with = "config")]
     pub address: Vec<String>,
     /// Where its default route leads; may be repeated
-    #[arg(long, value_name = "ADDRESS", requires = "bond")]
+    #[arg(long, value_name = "ADDRESS", requires = "bond", conflicts_with = "config")]
     pub gateway: Vec<String>,
     /// What carries its frames
     #[arg(long, value_enum, default_value = "auto", requires = "bond")]

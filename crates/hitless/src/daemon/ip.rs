@@ -22,8 +22,13 @@ pub(super) async fn apply(
     for address in before.addresses.iter().filter(|address| !wanted.addresses.contains(address)) {
         ignore_gone(netlink.remove_address(bond, &static_address(*address)).await)?;
     }
-    for address in &wanted.addresses {
-        netlink.replace_address(bond, &static_address(*address)).await?;
+    // Only what is not there: every change is an event, which ends up here again.
+    let present = netlink.addresses(bond).await?;
+    let lasting = |address: &Address, prefix_len| address.prefix_len == prefix_len && address.valid.is_none();
+    for (address, prefix_len) in &wanted.addresses {
+        if !present.iter().any(|there| there.address == *address && lasting(there, *prefix_len)) {
+            netlink.replace_address(bond, &static_address((*address, *prefix_len))).await?;
+        }
     }
     for gateway in &wanted.gateways {
         match netlink.add_route(&default_route(*gateway, bond)).await {

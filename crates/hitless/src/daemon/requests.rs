@@ -5,7 +5,7 @@
 use futures_util::StreamExt as _;
 use hitless_api::{self as api, Error, Method};
 use hitless_core::config::PortPattern;
-use hitless_core::event::{Event, Waiting};
+use hitless_core::event::{Cause, Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
@@ -95,6 +95,12 @@ impl Daemon {
         match check {
             Check::Nothing => Ok(()),
             Check::Active(port) if snapshot.active.as_ref() == Some(port) => Ok(()),
+            // Somebody else has asked for another one since.
+            Check::Active(_)
+                if snapshot.last_failover.as_ref().is_some_and(|last| last.cause == Cause::Manual) =>
+            {
+                Ok(())
+            }
             Check::Active(port) => Err(Error::Failed {
                 reason: format!("{port} did not become active; `hitless status` and the log say why"),
             }),

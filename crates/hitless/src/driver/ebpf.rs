@@ -12,6 +12,7 @@ use hitless_core::table::ForwardingTable;
 use hitless_linux::ebpf::{Datapath, DatapathError};
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
+use tokio::sync::Mutex;
 
 use super::claim::Claim;
 use super::port::{self, For, Terms};
@@ -36,6 +37,8 @@ pub struct EbpfDriver {
     _claim: Claim,
     /// Is its size configured?
     terms: Cell<Terms>,
+    /// Ports are attached one after the other, in the machine's order, so that the bond begins with the one it wants most.
+    attaching: Mutex<()>,
     /// What was said of ports that are not as they should be.
     complaints: RefCell<BTreeMap<u32, String>>,
     state: RefCell<State>,
@@ -117,6 +120,7 @@ impl EbpfDriver {
             made,
             _claim: claim,
             terms,
+            attaching: Mutex::default(),
             complaints,
             state,
         };
@@ -186,6 +190,7 @@ impl EbpfDriver {
     }
 
     async fn attach(&self, port: PortId, mac: Option<MacAddr>) -> Result<(), DriverError> {
+        let _turn = self.attaching.lock().await;
         self.state.borrow().datapath.check_port(port)?;
         let taken = port::take(&self.tools, self.target(), port).await?;
         match self.prepare(&taken.link, mac).await {

@@ -43,6 +43,8 @@ impl Terms {
 pub(super) struct Taken {
     pub(super) link: Link,
     moved: Option<Takeover>,
+    /// What the ledger said of it before.
+    before: Option<Found>,
 }
 
 impl Taken {
@@ -55,6 +57,14 @@ impl Taken {
         // Only now is it up, and has IPv6.
         for failure in moved_back(tools, self.moved).await {
             tracing::warn!(port = name, error = chain(&failure), "its addresses and routes are not all back");
+        }
+        let mut ledger = tools.ledger.borrow_mut();
+        let forgotten = match self.before {
+            Some(before) => ledger.enter(target.bond, self.link.index, before),
+            None => ledger.strike(target.bond, self.link.index),
+        };
+        if let Err(failure) = forgotten {
+            tracing::warn!(port = name, error = chain(&failure));
         }
     }
 }
@@ -71,8 +81,9 @@ async fn moved_back(tools: &Tools, moved: Option<Takeover>) -> Vec<RequestError>
 pub(super) async fn take(tools: &Tools, target: For<'_>, port: PortId) -> Result<Taken, DriverError> {
     let link = tools.netlink.link(port.0).await?.ok_or(DriverError::Gone(port.0))?;
     check(tools, target, &link).await?;
+    let before = tools.ledger.borrow().get(target.bond, port.0).cloned();
     note_found(tools, target, &link).await?;
-    let mut taken = Taken { link, moved: None };
+    let mut taken = Taken { link, moved: None, before };
     match take_addresses(tools, target, &mut taken).await {
         Ok(()) => Ok(taken),
         Err(error) => {
@@ -121,8 +132,14 @@ async fn upper(tools: &Tools, link: &Link) -> Result<Option<String>, DriverError
 
 /// Enters in the ledger what an interface is like before anything about it is changed.
 async fn note_found(tools: &Tools, target: For<'_>, link: &Link) -> Result<(), DriverError> {
-    if tools.ledger.borrow().get(target.bond, link.index).is_some() {
-        return Ok(());
+    let known = tools.ledger.borrow().get(target.bond, link.index).cloned();
+    match known {
+        Some(found) if found.left => {
+            let found = Found { gave: found.gave, ..describe(link)? };
+            return Ok(tools.ledger.borrow_mut().enter(target.bond, link.index, found)?);
+        }
+        Some(_) => return Ok(()),
+        None => {}
     }
     let owner = tools
         .ledger
@@ -155,6 +172,7 @@ fn describe(link: &Link) -> Result<Found, DriverError> {
         ipv6_disabled: Ipv6Setting::DisableIpv6.get(&link.name)?.map(|value| value != 0),
         promisc: link.promisc,
         gave: Belongings::default(),
+        left: false,
     })
 }
 
@@ -182,11 +200,11 @@ fn warn_of_leases(link: &Link, target: For<'_>, moved: &Takeover) {
     let leased = |address: &&Address| address.valid.is_some();
     for Address { address, valid, .. } in moved.addresses().filter(leased) {
         tracing::warn!(
-            "{address} of {} is leased, and will be gone from {} in {} s unless somebody renews it there: run the DHCP \
-             client on {2}, and not on {1}, or configure the address",
-            link.name,
-            target.bond,
+            "{address} of {port} is leased, and will be gone from {bond} in {} s unless somebody renews it there: run the \
+             DHCP client on {bond}, and not on {port}, or configure the address",
             valid.unwrap_or_default().as_secs(),
+            port = link.name,
+            bond = target.bond,
         );
     }
 }
@@ -206,11 +224,12 @@ fn note_belongings(tools: &Tools, target: For<'_>, port: u32, more: Belongings) 
 /// Everything is tried; the first failure is told. It stays in the ledger then, for another try.
 pub(super) async fn give_back(tools: &Tools, target: For<'_>, port: PortId) -> Result<(), DriverError> {
     restore_port(tools, target, port).await?;
-    Ok(tools.ledger.borrow_mut().strike(target.bond, port.0)?)
+    Ok(tools.ledger.borrow_mut().returned(target.bond, port.0)?)
 }
 
 async fn restore_port(tools: &Tools, target: For<'_>, port: PortId) -> Result<(), DriverError> {
-    let Some(found) = tools.ledger.borrow().get(target.bond, port.0).cloned() else { return Ok(()) };
+    let found = tools.ledger.borrow().get(target.bond, port.0).cloned();
+    let Some(found) = found.filter(|found| !found.left) else { return Ok(()) };
     match tools.netlink.link(port.0).await? {
         Some(link) => restore(tools, &link, &found).await,
         None => Ok(()),
