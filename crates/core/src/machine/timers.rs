@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{Machine, Notification};
-use crate::config::{Evidence, FailOverMac, Failback};
+use crate::config::{Evidence, Failback};
 use crate::event::PortId;
 use crate::goal::Backoff;
 use crate::machine::actions::OneShot;
+use crate::machine::port::Port;
 use crate::path::{self, Role};
 use crate::proof::{Asker, Proof, Question};
 use crate::time::Instant;
@@ -122,7 +123,7 @@ impl Machine {
             .copied()
             .filter(|id| self.failback_timeout(*id).is_some_and(|at| at <= now))
             .collect();
-        let shared = self.config.fail_over_mac != FailOverMac::Active;
+        let active_mac = self.active.and_then(|active| self.ports.get(&active)).map(Port::address);
         for (id, port) in &mut self.ports {
             if over.contains(id) {
                 port.proof = Proof::Given;
@@ -138,7 +139,9 @@ impl Machine {
                 asking.looking = true;
             }
             let asker = match port.info.wireless {
-                _ if !shared => Asker::Own,
+                // By what it has, and not by fail-over-mac: with `follow`, too, a candidate has an address of its own,
+                // and a lesson on the active port would teach switches a wrong way to it.
+                _ if active_mac != Some(own) => Asker::Own,
                 true => Asker::Wireless,
                 false => Asker::Wired,
             };

@@ -244,6 +244,19 @@ fn each_question_of_a_wired_port_is_followed_by_a_lesson_on_the_active_one() {
 }
 
 #[test]
+fn with_follow_nobody_is_taught_that_the_candidate_is_elsewhere() {
+    let (mut w, eth0, wlan0) = away(|config| config.fail_over_mac = FailOverMac::Follow);
+    w.set_path(eth0, Reach::Dead);
+    w.set_carrier(eth0, true);
+    w.run(ms(20_000));
+    assert!(w.sent().filter(|(port, _)| *port == eth0).count() > 10);
+    assert_eq!(w.sent().filter(|(port, _)| *port == wlan0).count(), 0, "its address is nobody else's");
+    w.set_path(eth0, Reach::Alive);
+    w.run(ms(2000));
+    w.assert_active("eth0");
+}
+
+#[test]
 fn a_port_that_gets_another_address_meanwhile_is_proven_all_the_same() {
     let (mut w, eth0, _) = away(|config| config.fail_over_mac = FailOverMac::Active);
     w.set_path(eth0, Reach::Dead);

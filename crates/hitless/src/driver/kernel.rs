@@ -31,7 +31,7 @@ use crate::config::Bond;
 /// The bond's alias, by which the next daemon knows it.
 const ALIAS: &str = "hitless";
 
-/// The kernel looks at carriers as a backstop, and no more often than this many milliseconds: see DESIGN, Monitors.
+/// The kernel looks at carriers as a backstop, and no more often than this many milliseconds.
 const BACKSTOP_MS: u32 = 100;
 
 /// How often the kernel is asked whether it has seen by now that a port is up.
