@@ -17,4 +17,5 @@ mod path;
 mod proof;
 pub mod table;
 pub mod time;
+pub mod wifi;
 pub mod wire;

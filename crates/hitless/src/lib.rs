@@ -9,3 +9,4 @@ pub mod daemon;
 pub mod driver;
 pub mod ledger;
 pub mod server;
+pub mod wifi;

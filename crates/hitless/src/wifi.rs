@@ -1,0 +1,5 @@
+//! Wi-Fi: making stations join their networks, and keeping them there.
+//!
+//! Not responsible for what a bond makes of it: the machine hears of associations and decides.
+
+pub mod network;
