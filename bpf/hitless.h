@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The layout of the maps that the datapath (hitless.bpf.c) and its owner (crates/linux/src/ebpf) share.
+ * The layout of the maps that the programs (hitless.bpf.c, standby.bpf.c) and their owner (crates/linux/src/ebpf) share.
  *
  * Every structure has its mirror in crates/linux/src/ebpf/layout.rs; both sides assert the same sizes. Whoever changes
  * anything here or what it means raises HL_LAYOUT: a daemon that finds programs of another layout replaces them
@@ -103,11 +103,22 @@ struct hl_counter {
 	__u64 control;  /* link-local control frames left to the port's own stack */
 };
 
+/*
+ * The bond that standby.bpf.c hands frames up to. A later daemon does not read it: it replaces the program. Written in
+ * place, so an address may be seen half changed; a frame for neither is left to bonding.
+ */
+struct hl_standby {
+	__u32 ifindex;
+	__u8 mac[6]; /* zero, which no frame is addressed to, while it is not known */
+	__u16 reserved;
+};
+
 _Static_assert(sizeof(struct hl_tx) == 8, "hl_tx");
 _Static_assert(sizeof(struct hl_rx) == 12, "hl_rx");
 _Static_assert(sizeof(struct hl_table) == 1312, "hl_table");
 _Static_assert(sizeof(struct hl_head) == 16, "hl_head");
 _Static_assert(sizeof(struct hl_counter) == 32, "hl_counter");
+_Static_assert(sizeof(struct hl_standby) == 12, "hl_standby");
 _Static_assert((HL_SLOTS & (HL_SLOTS - 1)) == 0, "HL_SLOTS is a mask");
 _Static_assert((HL_RX_PLACES & (HL_RX_PLACES - 1)) == 0, "HL_RX_PLACES is a mask");
 _Static_assert(HL_RX_PLACES > HL_MAX_PORTS, "a search ends at a free place");

@@ -1,15 +1,18 @@
-//! Compiles the eBPF datapath (bpf/hitless.bpf.c) with clang; `src/ebpf/load.rs` embeds the result.
+//! Compiles the eBPF programs (bpf/*.bpf.c) with clang; `src/ebpf/load.rs` embeds the results.
 
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+/// Each is an object by itself, with the maps that it uses.
+const PROGRAMS: [&str; 2] = ["hitless", "standby"];
+
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the eBPF datapath could not be built: {error}");
+            eprintln!("the eBPF programs could not be built: {error}");
             ExitCode::FAILURE
         }
     }
@@ -17,12 +20,16 @@ fn main() -> ExitCode {
 
 fn build() -> Result<(), Box<dyn Error>> {
     let sources = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../bpf");
-    let source = sources.join("hitless.bpf.c");
-    let object = PathBuf::from(env::var("OUT_DIR")?).join("hitless.bpf.o");
     println!("cargo::rerun-if-changed={}", sources.display());
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CLANG");
 
+    PROGRAMS.iter().try_for_each(|program| compile(&sources, program))
+}
+
+fn compile(sources: &Path, program: &str) -> Result<(), Box<dyn Error>> {
+    let source = sources.join(format!("{program}.bpf.c"));
+    let object = PathBuf::from(env::var("OUT_DIR")?).join(format!("{program}.bpf.o"));
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
     let mut command = Command::new(&clang);
     // -g writes the BTF section that names and describes the maps.

@@ -9,6 +9,8 @@ use crate::event::{Duplex, PortId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) port: PortId,
+    /// Is its signal good enough (or is it wired)?
+    pub(crate) strong: bool,
     pub(crate) primary: bool,
     pub(crate) prio: i32,
     pub(crate) speed_mbps: Option<u32>,
@@ -20,9 +22,9 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// What the user asked for: the primary above all, then prio.
-    fn rank(&self) -> (bool, i32) {
-        (self.primary, self.prio)
+    /// What the user asked for: the primary above all, then prio; but a signal that is too weak helps nobody.
+    fn rank(&self) -> (bool, bool, i32) {
+        (self.strong, self.primary, self.prio)
     }
 
     fn bandwidth(&self) -> (u32, Option<Duplex>) {
@@ -69,6 +71,9 @@ pub(crate) fn choose(
 
 /// May a port of higher rank take over from one that works?
 fn allows(reselect: PrimaryReselect, candidate: &Candidate, incumbent: &Candidate) -> bool {
+    if candidate.strong && !incumbent.strong {
+        return true;
+    }
     match reselect {
         PrimaryReselect::Always => true,
         PrimaryReselect::Better => candidate.bandwidth() > incumbent.bandwidth(),
@@ -76,7 +81,7 @@ fn allows(reselect: PrimaryReselect, candidate: &Candidate, incumbent: &Candidat
     }
 }
 
-/// The greatest in the order (primary, prio, incumbency, configuration, speed, id). Speed decides only between ports
+/// The greatest in the order (signal, primary, prio, incumbency, configuration, speed, id). Speed decides only between ports
 /// that the configuration does not tell apart: it may change at any time, and traffic must not follow it to and fro.
 fn best<'a>(candidates: impl Iterator<Item = &'a Candidate>, incumbent: Option<PortId>) -> Option<PortId> {
     candidates
@@ -101,6 +106,7 @@ mod tests {
     fn candidate(port: u32) -> Candidate {
         Candidate {
             port: PortId(port),
+            strong: true,
             primary: false,
             prio: 0,
             speed_mbps: Some(1000),
@@ -150,6 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn a_weak_signal_is_worse_than_anything_but_nothing() {
+        let weak = Candidate { strong: false, primary: true, prio: 9, ..candidate(1) };
+        for reselect in [PrimaryReselect::Always, PrimaryReselect::Better, PrimaryReselect::Failure] {
+            assert_eq!(active(&[weak, candidate(2)], 1, reselect), 2, "{reselect:?}");
+            assert_eq!(active(&[weak, candidate(2)], 2, reselect), 2, "{reselect:?}");
+            assert_eq!(active(&[weak], 2, reselect), 1, "{reselect:?}");
+        }
+    }
+
+    #[test]
     fn an_unproven_port_waits_while_another_works() {
         let primary = Candidate { primary: true, proven: false, ..candidate(1) };
         let choice = choose(&[primary, candidate(2)], Some(PortId(2)), None, PrimaryReselect::Always);
@@ -163,12 +179,14 @@ mod tests {
     }
 
     fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-        let one = (any::<bool>(), -1..2, prop::option::of(0u32..3), any::<bool>(), 0usize..3);
+        let one =
+            (any::<bool>(), any::<bool>(), -1..2, prop::option::of(0u32..3), any::<bool>(), 0usize..3);
         prop::collection::vec(one, 0..6).prop_map(|ports| {
             ports
                 .into_iter()
                 .zip(1..)
-                .map(|((primary, prio, speed_mbps, proven, preference), port)| Candidate {
+                .map(|((strong, primary, prio, speed_mbps, proven, preference), port)| Candidate {
+                    strong,
                     primary,
                     prio,
                     speed_mbps,

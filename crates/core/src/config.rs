@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use wildmatch::WildMatch;
 
+use crate::wifi::Ssid;
+
 /// The options of one active-backup bond.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BondConfig {
@@ -46,6 +48,16 @@ pub struct BondConfig {
     /// Should the kernel ask a driver's carrier state, and not its MII registers (kernel driver)? Kernel: `use_carrier`,
     /// which knows nothing but this any more from 6.18 on.
     pub use_carrier: bool,
+    /// The networks with which a Wi-Fi port is a port; empty: any.
+    pub ssid_allow: Vec<Ssid>,
+    /// What a port has to show where it, or the active port, is Wi-Fi: that both reach the same layer-2 segment.
+    pub same_segment: SameSegment,
+    /// A Wi-Fi port with a weaker signal than this, in dBm, is worse than any that is not; `None`: no matter how weak.
+    pub signal_min: Option<i8>,
+    /// By how many dB the signal has to rise above [`BondConfig::signal_min`] before the port counts as good again.
+    pub signal_hysteresis: u8,
+    /// How long a Wi-Fi port may be without an access point when it moves from one to another.
+    pub roam_grace: Duration,
 }
 
 impl Default for BondConfig {
@@ -67,6 +79,11 @@ impl Default for BondConfig {
             resend_igmp: 1,
             all_slaves_active: false,
             use_carrier: true,
+            ssid_allow: Vec::new(),
+            same_segment: SameSegment::default(),
+            signal_min: None,
+            signal_hysteresis: 5,
+            roam_grace: Duration::from_millis(300),
         }
     }
 }
@@ -161,7 +178,22 @@ impl Default for Failback {
     }
 }
 
+/// What is done where a port and the active port turn out to be in different layer-2 segments, or that is not known yet,
+/// and one of them is Wi-Fi: somebody may have plugged in here and be at the neighbour's there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameSegment {
+    /// A port in another segment stays out. One that has not been checked is used only where there is no other.
+    #[default]
+    Require,
+    /// It is used, and complained of.
+    Warn,
+    /// Nobody looks.
+    Off,
+}
+
 /// What happens to hardware addresses when the active port changes. Kernel: `fail_over_mac`.
+///
+/// What `auto` means is found out by trying (crate `hitless`); a machine is told what came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailOverMac {
     /// All ports have the bond's address.

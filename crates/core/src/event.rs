@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::BondConfig;
 use crate::mac::MacAddr;
 use crate::table::ForwardingTable;
+use crate::wifi::{Ssid, Station};
 
 /// One appearance of an interface as a port: the kernel's interface index.
 ///
@@ -76,6 +77,20 @@ pub enum Event {
         /// Is there a carrier?
         up: bool,
     },
+    /// What is known of a Wi-Fi port's association. May be said again without a change.
+    Station {
+        /// The port.
+        port: PortId,
+        /// How it is.
+        station: Station,
+    },
+    /// The keys of a Wi-Fi port were renewed: the access point may have announced the station anew.
+    Rekeyed {
+        /// The port.
+        port: PortId,
+    },
+    /// The machine has slept: everything that was learnt from others may be out of date.
+    Resumed,
     /// A frame came in on a port that is listened on.
     Frame {
         /// The port.
@@ -161,6 +176,13 @@ pub enum Action {
     CountReceived {
         /// The port.
         port: PortId,
+    },
+    /// Let a Wi-Fi port sleep between beacons, where it did when it was found, or keep it awake.
+    SetPowerSave {
+        /// The port.
+        port: PortId,
+        /// May it sleep?
+        on: bool,
     },
 }
 
@@ -250,6 +272,14 @@ pub enum Cause {
     CarrierLost,
     /// Probes through the active port were not answered.
     ProbesLost,
+    /// The active port's access point is not heard any more.
+    BeaconsLost,
+    /// The active port's access point sent it away.
+    Deauthenticated,
+    /// The active port's signal is too weak.
+    SignalLow,
+    /// The active port has joined another network.
+    OtherNetwork,
     /// The active port's interface is gone.
     PortVanished,
     /// The active port was taken out of the bond, by the configuration or by someone else.
@@ -270,6 +300,10 @@ impl fmt::Display for Cause {
             Self::FirstPort => "first usable port",
             Self::CarrierLost => "carrier lost",
             Self::ProbesLost => "probes not answered",
+            Self::BeaconsLost => "access point not heard any more",
+            Self::Deauthenticated => "sent away by the access point",
+            Self::SignalLow => "signal too weak",
+            Self::OtherNetwork => "joined another network",
             Self::PortVanished => "interface gone",
             Self::PortRemoved => "port taken out of the bond",
             Self::PortRefused => "refused by the driver",
@@ -289,6 +323,17 @@ pub enum Waiting {
     Attach(Failure),
     /// The carrier.
     Carrier,
+    /// An access point to join.
+    Association,
+    /// Its access point to be heard again.
+    Beacons,
+    /// Another network than the one that it has joined, which `ssid-allow` does not name.
+    Network(Ssid),
+    /// A sign that it reaches the same segment as the active port: an answer from one of these on both; from nobody known
+    /// yet, where it is empty.
+    SameSegment(Vec<IpAddr>),
+    /// Another network: this one is not the active port's.
+    OtherSegment(OtherSegment),
     /// The end of updelay.
     Updelay,
     /// A sign of life, after probes were lost.
@@ -305,6 +350,22 @@ impl fmt::Display for Waiting {
             Self::Interface => f.write_str("the interface to appear"),
             Self::Attach(failure) => write!(f, "another try to attach it: {failure}"),
             Self::Carrier => f.write_str("carrier"),
+            Self::Association => f.write_str("an access point"),
+            Self::Beacons => f.write_str("a sign of life from its access point"),
+            Self::Network(ssid) => write!(f, "a network of ssid-allow; it has joined \"{ssid}\""),
+            Self::SameSegment(targets) if targets.is_empty() => f.write_str(
+                "a sign that it reaches the same network, but nobody to ask is known: set arp-ip-target, or \
+                 same-segment = \"off\"",
+            ),
+            Self::SameSegment(targets) => {
+                f.write_str("a sign that it reaches the same network: an answer on both ports from ")?;
+                list(f, targets)
+            }
+            Self::OtherSegment(other) => write!(
+                f,
+                "another network: this one is not that of the active port ({other}); if they are the same all the same, \
+                 set same-segment = \"off\""
+            ),
             Self::Updelay => f.write_str("updelay"),
             Self::Probes => f.write_str("a sign of life after lost probes"),
             Self::SecondChance => f.write_str("another try, because the driver refused to use it"),
@@ -313,12 +374,33 @@ impl fmt::Display for Waiting {
             ),
             Self::Proof(targets) => {
                 f.write_str("proof: an answer through it from ")?;
-                for (n, target) in targets.iter().enumerate() {
-                    write!(f, "{}{target}", if n == 0 { "" } else { " or " })?;
-                }
-                Ok(())
+                list(f, targets)
             }
         }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, targets: &[IpAddr]) -> fmt::Result {
+    for (n, target) in targets.iter().enumerate() {
+        write!(f, "{}{target}", if n == 0 { "" } else { " or " })?;
+    }
+    Ok(())
+}
+
+/// By what two networks were told apart: one address, and two stations that have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherSegment {
+    /// The address, most often the gateway's.
+    pub address: IpAddr,
+    /// Who has it on the port.
+    pub here: MacAddr,
+    /// Who has it on the active port.
+    pub there: MacAddr,
+}
+
+impl fmt::Display for OtherSegment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} here, {} there", self.address, self.here, self.there)
     }
 }
 
@@ -369,6 +451,13 @@ pub enum Notice {
         /// Is there one?
         up: bool,
     },
+    /// A port is used although it is in another segment than the one that was active (`same-segment = "warn"`).
+    OtherSegment {
+        /// The port.
+        port: String,
+        /// How they were told apart.
+        other: OtherSegment,
+    },
     /// The driver did not have what the machine wants (someone else changed it); it is being put right.
     Drift {
         /// What differed.
@@ -397,6 +486,9 @@ impl fmt::Display for Notice {
             Self::Detached { port } => write!(f, "{port}: detached"),
             Self::Carrier { up: true } => f.write_str("carrier"),
             Self::Carrier { up: false } => f.write_str("no carrier"),
+            Self::OtherSegment { port, other } => {
+                write!(f, "{port}: another network than that of the active port: {other}")
+            }
             Self::Drift { what } => write!(f, "repairing: {what}"),
             Self::Retry { what, failure } => write!(f, "{what} failed, will be tried again: {failure}"),
         }
@@ -441,4 +533,6 @@ pub struct PortSnapshot {
     pub duplex: Option<Duplex>,
     /// What it waits for.
     pub waiting: Option<Waiting>,
+    /// With Wi-Fi, its association, as far as that is known.
+    pub station: Option<Station>,
 }

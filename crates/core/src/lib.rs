@@ -15,6 +15,7 @@ pub mod mac;
 pub mod machine;
 mod path;
 mod proof;
+mod radio;
 pub mod table;
 pub mod time;
 pub mod wifi;

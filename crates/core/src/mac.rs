@@ -25,6 +25,19 @@ impl MacAddr {
     }
 }
 
+/// The octets are not six.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hardware address has six octets, not {0}")]
+pub struct WrongLength(usize);
+
+impl TryFrom<&[u8]> for MacAddr {
+    type Error = WrongLength;
+
+    fn try_from(octets: &[u8]) -> Result<Self, Self::Error> {
+        octets.try_into().map(Self).map_err(|_| WrongLength(octets.len()))
+    }
+}
+
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;

@@ -8,6 +8,7 @@
 //! So a lost race, a failed action and a stranger who changed something are all repaired in the same way.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::choice::{Candidate, choose};
@@ -28,6 +29,7 @@ mod actions;
 mod port;
 mod snapshot;
 mod timers;
+mod wifi;
 
 use actions::OneShot;
 use port::Port;
@@ -52,6 +54,10 @@ pub struct Machine {
     /// Has the bond had a port, and so an address to keep?
     addressed: bool,
     carrier: Goal<bool>,
+    /// The port that would be active, were it proven.
+    candidate: Option<PortId>,
+    /// Who has answered on the active port, for which address, while another port was being asked.
+    owners: BTreeMap<IpAddr, MacAddr>,
     /// When the next probes are due.
     next_probe: Instant,
     notification: Option<Notification>,
@@ -78,6 +84,10 @@ struct Departed {
 struct Notification {
     left: u8,
     at: Instant,
+    /// The time from one to the next.
+    every: Duration,
+    /// Has the active port not changed, so that a driver which notifies by itself does not know of it?
+    reminder: bool,
 }
 
 /// A failover that the driver has not carried out yet.
@@ -114,6 +124,8 @@ impl Machine {
             bond_mac: Goal::reached(None, Backoff::FAST),
             addressed: false,
             carrier: Goal::reached(false, Backoff::FAST),
+            candidate: None,
+            owners: BTreeMap::new(),
             next_probe: Instant::EPOCH,
             notification: None,
             notification_failures: 0,
@@ -140,11 +152,18 @@ impl Machine {
             }
             Event::PortVanished { port } => self.port_vanished(port),
             Event::Carrier { port, up } => self.carrier_sensed(now, port, up),
+            Event::Station { port, station } => self.station_told(now, port, station),
+            Event::Rekeyed { port } => {
+                if self.ports.contains_key(&port) {
+                    self.remind_peers(now);
+                }
+            }
+            Event::Resumed => self.resumed(now),
             Event::Frame { port, frame } => self.frame_heard(now, port, &frame),
             Event::Done { action, result } => self.action_done(now, action, result),
             Event::Switch { port } => {
                 // One that cannot be used is not kept for later, and does not end what was asked for before.
-                if self.ports.get(&port).is_some_and(Port::is_usable) {
+                if self.ports.get(&port).is_some_and(Port::is_usable) && !self.is_held_back(port) {
                     self.manual = Some(port);
                     trigger = Trigger::Manual;
                 }
@@ -177,11 +196,8 @@ impl Machine {
             // While it is attached, its interface may have another address than its own.
             let permanent_mac = port.info.permanent_mac;
             port.info = PortInfo { permanent_mac, ..info };
-            port.attached.want(wanted);
         } else if wanted {
-            let mut port = Port::new(info);
-            port.attached.want(true);
-            self.ports.insert(id, port);
+            self.ports.insert(id, Port::new(info));
         }
     }
 
@@ -216,11 +232,16 @@ impl Machine {
         };
         let Some(port) = self.ports.get_mut(&id) else { return };
         port.path.hear(now, evidence, target, role, &self.config.probes);
-        if let Heard::Answer { from, to } = heard {
+        if let Heard::Answer { from, owner, to } = heard {
             let ours = [port.address(), port.nobody()];
-            if port.proof.asking().is_some_and(|asking| asking.is_answered(from, to, ours)) {
-                port.proof = Proof::Given;
+            if role == Role::Active {
+                self.owners.insert(from, owner);
+            } else if let Some(asking) = port.proof.asking_mut()
+                && asking.is_answered(from, to, ours)
+            {
+                asking.answered(from, owner);
             }
+            self.judge_answers();
         }
     }
 
@@ -238,7 +259,7 @@ impl Machine {
         }
         self.config = config;
         for port in self.ports.values_mut() {
-            port.attached.want(self.config.preference(&port.info.name).is_some());
+            port.radio.configure(&self.config);
         }
     }
 
@@ -305,7 +326,9 @@ impl Machine {
     // ---- the way from what is known to what is wanted ------------------------------------------------------------
 
     fn settle(&mut self, now: Instant, trigger: Trigger) {
-        self.ports.retain(|_, port| !port.has_left());
+        self.choose_members();
+        // One that only waits for another network is still a port by its name.
+        self.ports.retain(|_, port| self.config.preference(&port.info.name).is_some() || !port.has_left());
         self.tick(now);
         self.judge_paths(now);
         self.derive_links(now);
@@ -367,12 +390,7 @@ impl Machine {
                 port.link.leave();
                 continue;
             }
-            let sense = match port.path.verdict() {
-                _ if !port.carrier => Sense::Bad(self.config.downdelay),
-                Verdict::Alive => Sense::Good(self.config.updelay),
-                Verdict::Quiet | Verdict::Dead(_) => Sense::Bad(Duration::ZERO),
-            };
-            port.link.sense(now, sense);
+            port.link.sense(now, port.sense(&self.config));
         }
         self.skip_updelay(now);
         for (id, state) in before {
@@ -409,10 +427,21 @@ impl Machine {
             self.manual = self.manual.filter(|manual| *manual == id);
         }
         self.notices.push_back(Notice::Link { port, state });
+        if state != LinkState::Up {
+            return;
+        }
+        // What is plugged in anew may be another network, or the one that was missing.
+        for (_, port) in self.ports.iter_mut().filter(|(other, _)| **other != id) {
+            port.radio.forget_other_segment();
+        }
         // Where a link comes up, switches may forget what they know, and access points announce the station that
         // joined them: those who look for the shared address there are told where it is.
-        if state == LinkState::Up && self.active.is_some_and(|active| active != id) {
-            self.schedule_notification(now);
+        if self.active.is_some_and(|active| active != id) {
+            if self.ports.get(&id).is_some_and(|port| port.info.wireless) {
+                self.remind_peers(now);
+            } else {
+                self.schedule_notification(now);
+            }
         }
     }
 
@@ -425,7 +454,7 @@ impl Machine {
 
     /// Chooses the active port.
     fn elect(&mut self, now: Instant, trigger: Trigger) {
-        let candidates = self.candidates(Port::is_usable);
+        let candidates = self.electable();
         let usable = |id: PortId| candidates.iter().any(|candidate| candidate.port == id);
         self.manual = self.manual.filter(|manual| usable(*manual));
         let choice = choose(&candidates, self.active, self.manual, self.config.primary_reselect);
@@ -433,8 +462,17 @@ impl Machine {
             self.begin_failover(now, choice.active, trigger);
         }
         self.departed = None;
-        let candidate = choice.wanted.filter(|wanted| choice.active != Some(*wanted));
-        self.ask_for_proof(now, candidate);
+        self.candidate = choice.wanted.filter(|wanted| choice.active != Some(*wanted));
+        self.ask_for_proof(now);
+    }
+
+    /// The ports among which is chosen. One that may be in another network is better than none.
+    fn electable(&self) -> Vec<Candidate> {
+        let mut candidates = self.candidates(Port::is_usable);
+        if candidates.iter().any(|candidate| !self.is_held_back(candidate.port)) {
+            candidates.retain(|candidate| !self.is_held_back(candidate.port));
+        }
+        candidates
     }
 
     fn candidates(&self, filter: impl Fn(&Port) -> bool) -> Vec<Candidate> {
@@ -452,6 +490,10 @@ impl Machine {
         let begun =
             self.failover.take().unwrap_or(PendingFailover { from, name, to: None, cause, since: now });
         self.failover = Some(PendingFailover { to, ..begun });
+        // What answered in one network says nothing of another.
+        if to.is_none_or(|to| self.is_doubtful(to)) {
+            self.owners.clear();
+        }
         self.active = to;
         self.notification = None;
         for id in [from, to].into_iter().flatten() {
@@ -470,25 +512,34 @@ impl Machine {
         let Some(from) = self.active else { return Cause::FirstPort };
         match self.ports.get(&from) {
             None => Cause::PortVanished,
+            Some(port) if !port.radio.is_welcome(&self.config) => Cause::OtherNetwork,
             Some(port) if port.is_leaving() || !port.is_attached() => Cause::PortRemoved,
-            Some(port) if !port.link.state().is_usable() && !port.carrier => Cause::CarrierLost,
-            Some(port) if !port.link.state().is_usable() => Cause::ProbesLost,
+            Some(port) if !port.link.state().is_usable() => port.cause_of_failure(),
             Some(port) if port.refused_until.is_some() => Cause::PortRefused,
+            Some(port) if port.radio.is_weak() && trigger == Trigger::Ordinary => Cause::SignalLow,
             Some(_) if trigger == Trigger::Manual && to == self.manual => Cause::Manual,
             Some(_) if trigger == Trigger::Configuration => Cause::Configuration,
             Some(_) => Cause::BetterPort,
         }
     }
 
-    /// The candidate for failback, and nobody else, is asked for proof.
-    fn ask_for_proof(&mut self, now: Instant, candidate: Option<PortId>) {
+    /// The candidate for failback is asked for proof, and who may be in another network; nobody else.
+    fn ask_for_proof(&mut self, now: Instant) {
         let targets: Vec<_> = path::targets(&self.config.probes).collect();
+        let asked = |id: PortId, port: &Port| {
+            Some(id) == self.candidate || (port.is_usable() && self.is_doubtful(id))
+        };
+        let asked: Vec<PortId> =
+            self.ports.iter().filter(|(id, port)| asked(**id, port)).map(|(id, _)| *id).collect();
+        // Answers are compared with those of now, not of an hour ago.
+        if self.ports.values().all(|port| port.proof.asking().is_none()) {
+            self.owners.clear();
+        }
         for (id, port) in &mut self.ports {
-            let asking = port.proof.asking().is_some();
-            if Some(*id) != candidate && asking {
-                port.proof = Proof::Missing;
-            } else if Some(*id) == candidate && !asking && !port.proof.is_given() {
-                port.proof = Proof::begin(now, targets.clone());
+            match port.proof {
+                Proof::Asking(_) if !asked.contains(id) => port.proof = Proof::Missing,
+                Proof::Missing if asked.contains(id) => port.proof = Proof::begin(now, targets.clone()),
+                Proof::Missing | Proof::Asking(_) | Proof::Given | Proof::Other(_) => {}
             }
         }
     }
@@ -501,11 +552,18 @@ impl Machine {
         let needed = usize::try_from(self.config.min_links).unwrap_or(usize::MAX).max(1);
         self.carrier.want(usable >= needed);
         let probing = self.config.probes.enabled();
+        let comparing = self
+            .ports
+            .iter()
+            .any(|(id, port)| port.proof.asking().is_some() && self.is_doubtful(*id));
         for (id, port) in &mut self.ports {
             let role = if self.active == Some(*id) { Role::Active } else { Role::Standby };
             let listening = probing && role.evidence(&self.config.probes) > Evidence::Any;
             let ours = port.is_attached() && !port.is_leaving();
-            port.listening.want(ours && (listening || port.proof.asking().is_some()));
+            let asked = port.proof.asking().is_some() || (comparing && role == Role::Active);
+            port.listening.want(ours && (listening || asked));
+            let awake = role == Role::Active || Some(*id) == self.candidate;
+            port.power_save.want(!(ours && awake));
         }
     }
 
@@ -560,8 +618,9 @@ impl Machine {
     }
 
     fn announce_waiting(&mut self) {
-        for port in self.ports.values_mut() {
-            let waiting = port.waiting();
+        let mut waiting: BTreeMap<_, _> = self.ports.keys().map(|id| (*id, self.waiting(*id))).collect();
+        for (id, port) in &mut self.ports {
+            let waiting = waiting.remove(id).flatten();
             if port.announced != waiting {
                 port.announced.clone_from(&waiting);
                 self.notices.push_back(Notice::Waiting { port: port.info.name.clone(), waiting });

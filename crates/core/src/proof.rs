@@ -10,12 +10,18 @@
 //! port, which teaches them the right way again. A Wi-Fi station is not given what is for nobody, and some switches do
 //! not flood; for those, plain questions take turns, with a moment to be answered before the lesson.
 //!
+//! Where one of the two ports is Wi-Fi, an answer is not enough: it has to come from the station that gives it on the
+//! active port, too. Otherwise these are two networks, which happen to use the same addresses. There, a standby port is
+//! asked as soon as it has a link, so that it is known before it is needed.
+//!
 //! (A question from an address of its own would avoid both, but a second address on its port is what some switches
 //! shut the port for.)
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::event::OtherSegment;
 use crate::mac::MacAddr;
 use crate::time::Instant;
 
@@ -77,6 +83,8 @@ pub(crate) enum Proof {
     Asking(Asking),
     /// An answer came in.
     Given,
+    /// An answer came in, from someone else than on the active port.
+    Other(OtherSegment),
 }
 
 /// A proof under way.
@@ -89,12 +97,22 @@ pub(crate) struct Asking {
     pub(crate) looking: bool,
     /// Has someone been looked for?
     pub(crate) looked: bool,
+    /// Who has answered, for which address.
+    owners: BTreeMap<IpAddr, MacAddr>,
     tries: u32,
 }
 
 impl Proof {
     pub(crate) fn begin(now: Instant, targets: Vec<IpAddr>) -> Self {
-        Self::Asking(Asking { since: now, next: now, targets, looking: false, looked: false, tries: 0 })
+        Self::Asking(Asking {
+            since: now,
+            next: now,
+            targets,
+            looking: false,
+            looked: false,
+            owners: BTreeMap::new(),
+            tries: 0,
+        })
     }
 
     pub(crate) fn is_given(&self) -> bool {
@@ -104,14 +122,14 @@ impl Proof {
     pub(crate) fn asking(&self) -> Option<&Asking> {
         match self {
             Self::Asking(asking) => Some(asking),
-            Self::Missing | Self::Given => None,
+            Self::Missing | Self::Given | Self::Other(_) => None,
         }
     }
 
     pub(crate) fn asking_mut(&mut self) -> Option<&mut Asking> {
         match self {
             Self::Asking(asking) => Some(asking),
-            Self::Missing | Self::Given => None,
+            Self::Missing | Self::Given | Self::Other(_) => None,
         }
     }
 }
@@ -159,6 +177,26 @@ impl Asking {
         let pairs = self.tries / 2;
         let hurried = WAITS.get(pairs as usize).or(WAITS.last()).copied().unwrap_or_default();
         if self.tries < PATIENT { hurried } else { PATIENT_WAIT }
+    }
+
+    /// Takes note of an answer.
+    pub(crate) fn answered(&mut self, address: IpAddr, owner: MacAddr) {
+        self.owners.insert(address, owner);
+    }
+
+    /// Has anybody answered?
+    pub(crate) fn is_any_answer(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    /// Compares who answered here with who answered on the active port; `None` while nobody has answered on both.
+    pub(crate) fn compare(&self, there: &BTreeMap<IpAddr, MacAddr>) -> Option<Result<(), OtherSegment>> {
+        let both = |(address, here): (&IpAddr, &MacAddr)| Some((*address, *here, *there.get(address)?));
+        let mut both = self.owners.iter().filter_map(both).peekable();
+        let (address, here, elsewhere) = *both.peek()?;
+        // One that is the same will do: an address may move from one station to another.
+        let same = both.any(|(_, here, there)| here == there);
+        Some(if same { Ok(()) } else { Err(OtherSegment { address, here, there: elsewhere }) })
     }
 
     /// Is this an answer to one of our questions?

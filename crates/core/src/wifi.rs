@@ -65,6 +65,38 @@ pub struct Reception {
     pub rate_mbps: Option<u32>,
 }
 
+/// A station, as far as anybody has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Whether it has an access point.
+    pub state: StationState,
+    /// How it hears it.
+    pub reception: Reception,
+}
+
+/// Whether a station has an access point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StationState {
+    /// It has joined one.
+    Joined(Association),
+    /// It has joined one which is not heard any more: no beacons, and nothing that is sent is acknowledged.
+    Silent(Association),
+    /// It has none, or is on its way from one to the next.
+    Away,
+    /// It has none: the last one sent it away, or was given up.
+    Deauthenticated,
+}
+
+impl StationState {
+    /// The access point that it has joined.
+    pub fn association(&self) -> Option<&Association> {
+        match self {
+            Self::Joined(association) | Self::Silent(association) => Some(association),
+            Self::Away | Self::Deauthenticated => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

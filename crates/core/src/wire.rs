@@ -26,6 +26,8 @@ pub enum Heard {
     Answer {
         /// The address.
         from: IpAddr,
+        /// Who has it.
+        owner: MacAddr,
         /// Whom the answer is for; a group address where it is for everyone.
         to: MacAddr,
     },
@@ -103,9 +105,11 @@ fn hear_arp(payload: &[u8]) -> Option<Heard> {
         return None;
     };
     match operation {
-        ArpOperation::Reply => {
-            Some(Heard::Answer { from: source_protocol_addr.into(), to: mac(target_hardware_addr) })
-        }
+        ArpOperation::Reply => Some(Heard::Answer {
+            from: source_protocol_addr.into(),
+            owner: mac(source_hardware_addr),
+            to: mac(target_hardware_addr),
+        }),
         ArpOperation::Request => {
             Some(Heard::Question { about: target_protocol_addr.into(), asker: mac(source_hardware_addr) })
         }
@@ -127,8 +131,10 @@ fn hear_nd(source: MacAddr, destination: MacAddr, payload: &[u8]) -> Option<Hear
         return None;
     };
     match message {
-        NdiscRepr::NeighborAdvert { target_addr, .. } => {
-            Some(Heard::Answer { from: target_addr.into(), to: destination })
+        NdiscRepr::NeighborAdvert { target_addr, lladdr, .. } => {
+            let owner = lladdr.and_then(|address| MacAddr::try_from(address.as_bytes()).ok());
+            let owner = owner.unwrap_or(source);
+            Some(Heard::Answer { from: target_addr.into(), owner, to: destination })
         }
         NdiscRepr::NeighborSolicit { target_addr, .. } => {
             Some(Heard::Question { about: target_addr.into(), asker: source })
@@ -231,7 +237,7 @@ mod tests {
     fn an_advertisement_is_an_answer_to_everyone() {
         let address: IpAddr = "fe80::1".parse().expect("valid");
         let to = MacAddr([0x33, 0x33, 0, 0, 0, 1]);
-        assert_eq!(hear(&announcement(US, address)), Some(Heard::Answer { from: address, to }));
+        assert_eq!(hear(&announcement(US, address)), Some(Heard::Answer { from: address, owner: US, to }));
     }
 
     #[test]

@@ -12,17 +12,22 @@ mod ports;
 mod raw;
 mod reader;
 pub mod report;
+pub mod secret;
 mod validate;
+mod wifi;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use hitless_core::config::BondConfig;
+use hitless_core::config::{BondConfig, FailOverMac};
 
 pub use self::arguments::Arguments;
 pub use self::report::Report;
+pub use self::secret::Warning;
+use crate::wifi::network::WifiConfig;
 
 /// Where the configuration is looked for unless `run` is told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/hitless/hitless.toml";
@@ -32,6 +37,8 @@ pub const DEFAULT_PATH: &str = "/etc/hitless/hitless.toml";
 pub struct Config {
     /// The bonds, in the order in which they are written.
     pub bonds: Vec<Bond>,
+    /// What wireless interfaces are to join, by interface name; each may be a port of a bond.
+    pub wifi: BTreeMap<String, WifiConfig>,
 }
 
 /// One bond.
@@ -41,7 +48,9 @@ pub struct Bond {
     pub name: String,
     /// What is to carry its frames.
     pub driver: DriverChoice,
-    /// What its machine is told.
+    /// What is to happen to hardware addresses.
+    pub fail_over_mac: MacChoice,
+    /// What its machine is told. Where [`Bond::fail_over_mac`] is to be found out, its `fail_over_mac` is a first guess.
     pub options: BondConfig,
     /// Its addresses and the like.
     pub ip: IpConfig,
@@ -57,6 +66,16 @@ pub enum DriverChoice {
     Kernel,
     /// Our own programs in the kernel.
     Ebpf,
+}
+
+/// What is to happen to hardware addresses when the active port changes (`fail-over-mac`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MacChoice {
+    /// Whatever the driver and the ports are capable of: one address for all where that goes, else that of the active port.
+    #[default]
+    Auto,
+    /// This.
+    Fixed(FailOverMac),
 }
 
 /// What a bond has as a network interface.
@@ -87,6 +106,14 @@ impl ConfigSource {
             Self::Arguments(config) => Ok(config.clone()),
         }
     }
+
+    /// What the user should know of a configuration that came from here.
+    pub fn warnings(&self, config: &Config) -> Vec<Warning> {
+        match self {
+            Self::File(path) => secret::warnings(Some(path), config),
+            Self::Arguments(_) => secret::warnings(None, config),
+        }
+    }
 }
 
 /// Why there is no configuration.
@@ -115,8 +142,8 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 /// Checks the text of a configuration. `path` is what the report calls it. Never panics, whatever the text.
 pub fn parse(text: &str, path: &str) -> Result<Config, Report> {
     let mut problems = Vec::new();
-    let bonds = raw::read(text, &mut problems);
-    let config = validate::config(&bonds, &mut problems);
+    let raw = raw::read(text, &mut problems);
+    let config = validate::config(&raw, &mut problems);
     report::finish(config, problems, text, path)
 }
 
@@ -125,7 +152,8 @@ impl Config {
     pub fn from_arguments(arguments: &Arguments) -> Result<Self, Report> {
         let (text, bond) = arguments.to_raw();
         let mut problems = Vec::new();
-        let config = validate::config(&[bond], &mut problems);
+        let raw = raw::Config { bonds: vec![bond], wifi: Vec::new() };
+        let config = validate::config(&raw, &mut problems);
         report::finish(config, problems, &text, "command line")
     }
 

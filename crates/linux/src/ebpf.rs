@@ -11,6 +11,8 @@
 //! matter how, and the next one finds the program through the filter on the bond ([`Datapath::adopt`]), the maps
 //! through the program, and changes nothing. The filter on the bond also keeps the program for ports to come.
 //!
+//! Beside it, for bonds that the kernel's own driver carries: [`StandbyUnicast`].
+//!
 //! What the table says is decided in `hitless-core`. Interfaces are not made, configured or watched here.
 //!
 //! A [`Datapath`] belongs to the network namespace of the thread that made it; ids of ports are interface indices there.
@@ -19,6 +21,7 @@ mod image;
 mod kernel;
 mod layout;
 mod load;
+mod standby;
 mod tc;
 
 use std::collections::BTreeMap;
@@ -32,6 +35,7 @@ use self::image::{Addresses, Counters};
 pub use self::kernel::BpfError;
 use self::kernel::{Maps, Program};
 use self::layout::{COUNTER_BOND, Head, LAYOUT};
+pub use self::standby::StandbyUnicast;
 pub use self::tc::TcError;
 use self::tc::{Hook, Tc};
 

@@ -2,8 +2,9 @@
 //!
 //! The order of [`Machine::poll_action`] is the order of importance: first what traffic waits for.
 
-use super::{Machine, PendingFailover};
+use super::{Machine, PendingFailover, Port};
 use crate::event::{Action, ActionId, Cause, Failover, Failure, Notice, Outcome, PortId};
+use crate::goal::Goal;
 use crate::path::Role;
 use crate::table::ForwardingTable;
 use crate::time::Instant;
@@ -115,9 +116,13 @@ impl Machine {
             port.mac.begin(id);
             return Some(Action::SetPortMac { port: at, mac });
         }
-        let on = *port.listening.due(now)?;
-        port.listening.begin(id);
-        Some(Action::Listen { port: at, on, also: port.nobody() })
+        if let Some(on) = port.listening.due(now).copied() {
+            port.listening.begin(id);
+            return Some(Action::Listen { port: at, on, also: port.nobody() });
+        }
+        let on = *port.power_save.due(now).filter(|_| port.info.wireless)?;
+        port.power_save.begin(id);
+        Some(Action::SetPowerSave { port: at, on })
     }
 
     fn start_one_shot(&mut self, id: ActionId) -> Option<Action> {
@@ -208,7 +213,8 @@ impl Machine {
         let Some(at) = self.ports.iter().find_map(|(at, port)| {
             let busy = port.attached.is_under_way(id)
                 || port.mac.is_under_way(id)
-                || port.listening.is_under_way(id);
+                || port.listening.is_under_way(id)
+                || port.power_save.is_under_way(id);
             busy.then_some(*at)
         }) else {
             return; // The port vanished meanwhile.
@@ -218,17 +224,31 @@ impl Machine {
         if port.attached.is_under_way(id) {
             return self.attachment_done(now, id, at, result);
         }
-        let address = port.mac.is_under_way(id);
+        if port.mac.is_under_way(id) {
+            self.settle_goal(now, at, |port| &mut port.mac, &format!("setting the address of {name}"), result);
+        } else if port.listening.is_under_way(id) {
+            self.settle_goal(now, at, |port| &mut port.listening, &format!("listening on {name}"), result);
+        } else {
+            let what = format!("changing the power saving of {name}");
+            self.settle_goal(now, at, |port| &mut port.power_save, &what, result);
+        }
+    }
+
+    /// Takes note of the result of an action for one goal of a port.
+    fn settle_goal<T: Clone + PartialEq>(
+        &mut self,
+        now: Instant,
+        at: PortId,
+        goal: impl FnOnce(&mut Port) -> &mut Goal<T>,
+        what: &str,
+        result: Result<Outcome, Failure>,
+    ) {
+        let Some(goal) = self.ports.get_mut(&at).map(goal) else { return };
         match result {
-            Ok(_) if address => drop(port.mac.succeed()),
-            Ok(_) => drop(port.listening.succeed()),
-            Err(failure) if address => {
-                port.mac.fail(now);
-                self.retry(&format!("setting the address of {name}"), failure);
-            }
+            Ok(_) => drop(goal.succeed()),
             Err(failure) => {
-                port.listening.fail(now);
-                self.retry(&format!("listening on {name}"), failure);
+                goal.fail(now);
+                self.retry(what, failure);
             }
         }
     }

@@ -35,11 +35,25 @@ impl Machine {
             active: self.active == Some(id),
             link_failures: port.link.failures(),
             permanent_mac: Some(port.info.permanent_mac),
-            speed_mbps: port.info.speed_mbps,
+            speed_mbps: port.speed_mbps(),
             duplex: port.info.duplex,
-            waiting: port.waiting(),
+            waiting: self.waiting(id),
+            station: port.radio.station().cloned(),
         };
         (self.config.preference(&port.info.name).unwrap_or(usize::MAX), snapshot)
+    }
+
+    /// What a port waits for before it can be used, or used in preference to the active port.
+    pub(super) fn waiting(&self, id: PortId) -> Option<Waiting> {
+        let port = self.ports.get(&id)?;
+        // Whether it is attached or not: it is the reason for that.
+        if let Some(ssid) = port.radio.foreign(&self.config) {
+            return Some(Waiting::Network(ssid));
+        }
+        if let Some(other) = port.radio.other_segment() {
+            return Some(Waiting::OtherSegment(other));
+        }
+        port.waiting(self.is_doubtful(id))
     }
 
     /// Ports that are configured by name, and do not exist.
@@ -60,6 +74,7 @@ impl Machine {
                     speed_mbps: None,
                     duplex: None,
                     waiting: Some(Waiting::Interface),
+                    station: None,
                 };
                 (preference, snapshot)
             })

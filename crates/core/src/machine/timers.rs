@@ -13,6 +13,11 @@ use crate::proof::{Asker, Proof, Question};
 use crate::time::Instant;
 use crate::wire;
 
+/// How often peers are told that nothing has changed, where somebody may have told them otherwise, and the time between:
+/// an access point announces a station some time after that has joined, and nobody says when.
+const REMINDERS: u8 = 3;
+const REMINDER_INTERVAL: Duration = Duration::from_millis(300);
+
 /// The least time between two peer notifications.
 const LEAST_NOTIFICATION_DELAY: Duration = Duration::from_millis(1);
 
@@ -51,7 +56,7 @@ impl Machine {
         bond.into_iter().chain(ports).filter_map(|(at, why)| Some((at?, why))).min()
     }
 
-    fn port_timers(&self, id: PortId) -> [(Option<Instant>, Wakeup); 8] {
+    fn port_timers(&self, id: PortId) -> [(Option<Instant>, Wakeup); 9] {
         let port = &self.ports[&id];
         let silence = port.path.deadline(self.role(id), &self.config.probes);
         let asking = port.proof.asking().filter(|_| port.listening.present() == Some(&true));
@@ -60,6 +65,7 @@ impl Machine {
             (port.attached.retry_at(), Wakeup::Retry),
             (port.mac.retry_at().filter(|_| port.is_attached()), Wakeup::Retry),
             (port.listening.retry_at(), Wakeup::Retry),
+            (port.power_save.retry_at(), Wakeup::Retry),
             (port.refused_until, Wakeup::SecondChance),
             (silence.filter(|_| self.config.probes.enabled() && port.has_path()), Wakeup::Silence),
             (asking.map(|asking| asking.next), Wakeup::Proof),
@@ -76,6 +82,7 @@ impl Machine {
             port.attached.tick(now);
             port.mac.tick(now);
             port.listening.tick(now);
+            port.power_save.tick(now);
             port.refused_until = port.refused_until.filter(|until| now < *until);
         }
         self.probe(now);
@@ -123,9 +130,12 @@ impl Machine {
             .copied()
             .filter(|id| self.failback_timeout(*id).is_some_and(|at| at <= now))
             .collect();
-        let active_mac = self.active.and_then(|active| self.ports.get(&active)).map(Port::address);
+        let active = self.active.and_then(|active| self.ports.get(&active));
+        let active_mac = active.map(Port::address);
+        let heard_there = active.is_some_and(|active| active.listening.present() == Some(&true));
+        let doubtful: Vec<PortId> = self.ports.keys().copied().filter(|id| self.is_doubtful(*id)).collect();
         for (id, port) in &mut self.ports {
-            if over.contains(id) {
+            if over.contains(id) && !doubtful.contains(id) {
                 port.proof = Proof::Given;
             }
             let listening = port.listening.present() == Some(&true);
@@ -152,10 +162,17 @@ impl Machine {
             };
             let questions = asking.targets.iter().map(|target| wire::probe(own, answer_to, *target));
             self.one_shots.extend(questions.map(|frame| OneShot::Send { port: *id, frame }));
-            // Everything but the answer is to go to the active port, as before.
-            if question == Question::Flooded {
-                let lesson = |active| OneShot::Send { port: active, frame: wire::lesson(own) };
-                self.one_shots.extend(self.active.map(lesson));
+            let (Some(active), Some(active_mac)) = (self.active, active_mac) else { continue };
+            let mut send = |frame| self.one_shots.push_back(OneShot::Send { port: active, frame });
+            // The same question on the active port teaches as much as a lesson, and shows who answers there.
+            if doubtful.contains(id) && heard_there && (question == Question::Flooded || asker == Asker::Own) {
+                asking
+                    .targets
+                    .iter()
+                    .for_each(|target| send(wire::probe(active_mac, active_mac, *target)));
+            } else if question == Question::Flooded {
+                // Everything but the answer is to go to the active port, as before.
+                send(wire::lesson(own));
             }
         }
     }
@@ -166,17 +183,29 @@ impl Machine {
     pub(super) fn schedule_notification(&mut self, now: Instant) {
         let left = self.config.num_peer_notif;
         let wanted = !self.offload.notifications && self.active.is_some() && left > 0;
-        self.notification = wanted.then_some(Notification { left, at: now });
+        let every = self.notification_delay();
+        self.notification = wanted.then_some(Notification { left, at: now, every, reminder: false });
         self.notification_failures = 0;
+    }
+
+    /// Somebody else may have told switches and peers that the bond's address is elsewhere.
+    pub(super) fn remind_peers(&mut self, now: Instant) {
+        if self.active.is_some() && self.config.num_peer_notif > 0 {
+            let left = self.notification.map_or(0, |notification| notification.left).max(REMINDERS);
+            self.notification = Some(Notification { left, at: now, every: REMINDER_INTERVAL, reminder: true });
+        }
     }
 
     /// One notification failed: it does not count. The next one waits the longer, the more have failed.
     pub(super) fn notify_again(&mut self, now: Instant, port: PortId) {
         if self.active == Some(port) {
-            let left = self.notification.map_or(1, |notification| notification.left.saturating_add(1));
+            let last = self.notification;
+            let left = last.map_or(1, |notification| notification.left.saturating_add(1));
+            let reminder = last.is_some_and(|notification| notification.reminder);
             self.notification_failures = self.notification_failures.saturating_add(1);
             let wait = Backoff::FAST.after(self.notification_failures).max(self.notification_delay());
-            self.notification = Some(Notification { left, at: now + wait });
+            let every = last.map_or(self.notification_delay(), |notification| notification.every);
+            self.notification = Some(Notification { left, at: now + wait, every, reminder });
         }
     }
 
@@ -193,7 +222,8 @@ impl Machine {
         }
         self.one_shots.push_back(OneShot::NotifyPeers { port: active });
         let left = notification.left.saturating_sub(1);
-        self.notification = (left > 0).then(|| Notification { left, at: now + self.notification_delay() });
+        self.notification =
+            (left > 0).then(|| Notification { left, at: now + notification.every, ..notification });
     }
 
     fn notification_delay(&self) -> Duration {

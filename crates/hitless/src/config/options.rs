@@ -5,9 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hitless_core::config::{Evidence, Failback, Probes};
+use hitless_core::wifi::Ssid;
 
 use super::raw::{self, At};
 use super::report::Problem;
+use super::wifi;
 
 /// The most targets that bonding takes (BOND_MAX_ARP_TARGETS, BOND_MAX_NS_TARGETS).
 const MAX_TARGETS: usize = 16;
@@ -117,6 +119,33 @@ pub(super) fn probes(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Probes {
 /// A number from 0 to 255 that the reader has bounded.
 pub(super) fn byte(option: Option<&At<i64>>, default: u8) -> u8 {
     option.and_then(|option| u8::try_from(option.value).ok()).unwrap_or(default)
+}
+
+/// The networks with which a wireless port may be a member; empty: any.
+pub(super) fn ssid_allow(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Vec<Ssid> {
+    let mut allowed = Vec::new();
+    for text in bond.ssid_allow.iter().flat_map(|list| &list.value) {
+        let Some(ssid) = wifi::text_ssid(text, problems) else { continue };
+        if allowed.contains(&ssid) {
+            problems.push(Problem::new(text.span.clone(), format!("network `{ssid}` is there twice")));
+        }
+        allowed.push(ssid);
+    }
+    allowed
+}
+
+/// The signal below which a wireless port counts as worse.
+pub(super) fn signal_min(bond: &raw::Bond, usual: u8, problems: &mut Vec<Problem>) -> Option<i8> {
+    if let (None, Some(hysteresis)) = (&bond.signal_min, &bond.signal_hysteresis)
+        && hysteresis.value != i64::from(usual)
+    {
+        problems.push(
+            Problem::new(hysteresis.span.clone(), "`signal-hysteresis` needs signal-min").help(
+                "it says how far above signal-min a signal must rise before the port counts as good again",
+            ),
+        );
+    }
+    bond.signal_min.as_ref().and_then(|at| i8::try_from(at.value).ok())
 }
 
 fn targets<A: FromStr + PartialEq>(

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use hitless_core::config::{FailOverMac, PortOptions, PortPattern};
 
-use super::names;
+use super::{MacChoice, names};
 use super::raw::{self, At};
 use super::report::Problem;
+use super::wifi;
 
 /// The ports' patterns, in order of preference.
 pub(super) fn patterns(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Vec<PortPattern> {
@@ -124,20 +125,25 @@ pub(super) fn options(
 }
 
 /// `follow` needs ports whose address can be changed while they are up.
-pub(super) fn follow(bond: &raw::Bond, problems: &mut Vec<Problem>) {
-    let Some(policy) = bond.fail_over_mac.as_ref().filter(|policy| policy.value == FailOverMac::Follow)
-    else {
+pub(super) fn follow(bond: &raw::Bond, wifi: &[wifi::raw::Wifi], problems: &mut Vec<Problem>) {
+    let follow = MacChoice::Fixed(FailOverMac::Follow);
+    let Some(policy) = bond.fail_over_mac.as_ref().filter(|policy| policy.value == follow) else {
         return;
     };
     let ports = bond.ports.as_ref().map(|ports| ports.value.as_slice()).unwrap_or_default();
-    if let Some(wireless) = ports.iter().find(|port| port.value.starts_with("wl")) {
+    let named = ports.iter().map(|port| port.value.as_str()).find(|port| port.starts_with("wl"));
+    let described = || {
+        let names = wifi.iter().map(|wifi| wifi.name.value.as_str());
+        names.into_iter().find(|name| ports.iter().any(|port| names::overlap(&port.value, name)))
+    };
+    if let Some(wireless) = named.or_else(described) {
         problems.push(
             Problem::new(
                 policy.span.clone(),
-                format!("fail-over-mac = \"follow\" does not work with the Wi-Fi port `{}`", wireless.value),
+                format!("fail-over-mac = \"follow\" does not work with the Wi-Fi port `{wireless}`"),
             )
             .help("a Wi-Fi station refuses a new address while it is up (EBUSY), and follow gives it one at each failover")
-            .help("take \"none\" (one address for all) or \"active\""),
+            .help("take \"auto\", \"none\" (one address for all) or \"active\""),
         );
     }
 }

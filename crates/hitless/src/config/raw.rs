@@ -4,14 +4,22 @@
 
 use std::ops::RangeInclusive;
 
-use hitless_core::config::{Evidence, FailOverMac, PrimaryReselect, Validate};
+use hitless_core::config::{Evidence, FailOverMac, PrimaryReselect, SameSegment, Validate};
 use toml::de::DeTable;
 
-use super::DriverChoice;
+use super::{DriverChoice, MacChoice};
 use super::reader::{Reader, not_a_choice};
 use super::report::Problem;
+use super::wifi;
 
 pub(super) use super::reader::At;
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Config {
+    pub(super) bonds: Vec<Bond>,
+    pub(super) wifi: Vec<wifi::raw::Wifi>,
+}
 
 /// One bond.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +34,7 @@ pub(super) struct Bond {
     pub(super) miimon: Option<At<i64>>,
     pub(super) updelay: Option<At<i64>>,
     pub(super) downdelay: Option<At<i64>>,
-    pub(super) fail_over_mac: Option<At<FailOverMac>>,
+    pub(super) fail_over_mac: Option<At<MacChoice>>,
     pub(super) min_links: Option<At<i64>>,
     pub(super) num_peer_notif: Option<At<i64>>,
     pub(super) peer_notif_delay: Option<At<i64>>,
@@ -39,6 +47,11 @@ pub(super) struct Bond {
     pub(super) resend_igmp: Option<At<i64>>,
     pub(super) all_slaves_active: Option<At<bool>>,
     pub(super) use_carrier: Option<At<bool>>,
+    pub(super) ssid_allow: Option<At<Vec<At<String>>>>,
+    pub(super) same_segment: Option<At<SameSegment>>,
+    pub(super) signal_min: Option<At<i64>>,
+    pub(super) signal_hysteresis: Option<At<i64>>,
+    pub(super) roam_grace: Option<At<i64>>,
     pub(super) port: Vec<Port>,
     pub(super) ip: Ip,
 }
@@ -89,8 +102,15 @@ const RESELECT: &[(&str, PrimaryReselect)] = &[
     ("failure", PrimaryReselect::Failure),
 ];
 
-const FAIL_OVER_MAC: &[(&str, FailOverMac)] =
-    &[("none", FailOverMac::None), ("active", FailOverMac::Active), ("follow", FailOverMac::Follow)];
+const FAIL_OVER_MAC: &[(&str, MacChoice)] = &[
+    ("auto", MacChoice::Auto),
+    ("none", MacChoice::Fixed(FailOverMac::None)),
+    ("active", MacChoice::Fixed(FailOverMac::Active)),
+    ("follow", MacChoice::Fixed(FailOverMac::Follow)),
+];
+
+const SAME_SEGMENT: &[(&str, SameSegment)] =
+    &[("require", SameSegment::Require), ("warn", SameSegment::Warn), ("off", SameSegment::Off)];
 
 const FAILBACK: &[(&str, Failback)] = &[("proven", Failback::Proven), ("carrier", Failback::Carrier)];
 
@@ -127,7 +147,7 @@ const MODES: &[&str] = &[
 ];
 
 /// Reads the text. What cannot be read is left out and put among the problems.
-pub(super) fn read(text: &str, problems: &mut Vec<Problem>) -> Vec<Bond> {
+pub(super) fn read(text: &str, problems: &mut Vec<Problem>) -> Config {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a document that is not TOML would mean is a guess, and further errors would be guesses, too.
@@ -135,22 +155,25 @@ pub(super) fn read(text: &str, problems: &mut Vec<Problem>) -> Vec<Bond> {
             let end = text.len();
             Problem::new(error.span().unwrap_or(end..end), format!("not TOML: {}", error.message()))
         }));
-        return Vec::new();
+        return Config::default();
     }
     let mut root = Reader::new(document.get_ref(), "the configuration", problems);
     let table = root.table("bond");
+    let wifi_table = root.table("wifi");
     root.finish();
     let Some((span, table)) = table else {
         if problems.is_empty() {
             problems.push(no_bond(0..0));
         }
-        return Vec::new();
+        return Config::default();
     };
     let bonds = Reader::new(table, "[bond]", problems).named_tables();
     if bonds.is_empty() && problems.is_empty() {
         problems.push(no_bond(span));
     }
-    bonds.into_iter().map(|(name, table)| bond(name, table, problems)).collect()
+    let bonds = bonds.into_iter().map(|(name, table)| bond(name, table, problems)).collect();
+    let wifi = wifi_table.map(|(_, table)| wifi::raw::read(table, problems)).unwrap_or_default();
+    Config { bonds, wifi }
 }
 
 fn no_bond(span: std::ops::Range<usize>) -> Problem {
@@ -185,6 +208,11 @@ fn bond(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> B
         resend_igmp: r.integer("resend-igmp", 0..=255, ""),
         all_slaves_active: r.boolean("all-slaves-active"),
         use_carrier: r.boolean("use-carrier"),
+        ssid_allow: r.texts("ssid-allow"),
+        same_segment: r.choice("same-segment", SAME_SEGMENT),
+        signal_min: r.integer("signal-min", -100..=-30, " dBm"),
+        signal_hysteresis: r.integer("signal-hysteresis", 0..=30, " dB"),
+        roam_grace: r.integer("roam-grace", 0..=10_000, " ms"),
         name,
         port: Vec::new(),
         ip: Ip::default(),

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::report::Problem;
+use crate::wifi::network::Secret;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,17 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("bonds", "bond"),
     ("gateway4", "gateway"),
     ("gateway6", "gateway"),
+    ("passphrase", "psk"),
+    ("wpa-psk", "psk"),
+    ("wpa-passphrase", "psk"),
+    ("key-mgmt", "security"),
+    ("scan-ssid", "hidden"),
+    ("phase1", "eap"),
+    ("domain-suffix-match", "domain"),
+    ("private-key-passwd", "private-key-password"),
+    ("networks", "network"),
+    ("wlan", "wifi"),
+    ("wireless", "wifi"),
 ];
 
 /// A table that is being read.
@@ -72,6 +84,11 @@ impl<'t, 'p> Reader<'t, 'p> {
     pub(super) fn text(&mut self, key: &'static str) -> Option<At<String>> {
         let (_, value) = self.take(key)?;
         self.as_text(key, value)
+    }
+
+    /// A string that nobody is to see.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<At<Secret>> {
+        self.text(key).map(|text| text.map(Secret::new))
     }
 
     fn as_text(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<At<String>> {
@@ -154,6 +171,16 @@ impl<'t, 'p> Reader<'t, 'p> {
             return self.wrong_type(key, value, "a table");
         };
         Some((span, table))
+    }
+
+    /// An array of tables, each for a reader of its own, and where it begins; a single table will do.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<(Range<usize>, &'t DeTable<'t>)> {
+        let Some((span, value)) = self.take(key) else { return Vec::new() };
+        if let DeValue::Array(items) = value.get_ref() {
+            items.iter().filter_map(|item| self.as_table(key, item.span(), item)).collect()
+        } else {
+            self.as_table(key, span, value).into_iter().collect()
+        }
     }
 
     /// All that is left, each a table with a name of the user's choice; in the order of the text.

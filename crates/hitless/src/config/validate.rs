@@ -4,20 +4,22 @@ use hitless_core::config::BondConfig;
 
 use super::options::{self, byte, milliseconds};
 use super::report::Problem;
-use super::{Bond, Config, address, names, ports, raw};
+use super::{Bond, Config, MacChoice, address, names, ports, raw, wifi};
 
 /// The configuration; meaningful only if no problems came up.
-pub(super) fn config(bonds: &[raw::Bond], problems: &mut Vec<Problem>) -> Config {
-    shared_ports(bonds, problems);
-    Config { bonds: bonds.iter().map(|raw| bond(raw, problems)).collect() }
+pub(super) fn config(raw: &raw::Config, problems: &mut Vec<Problem>) -> Config {
+    shared_ports(&raw.bonds, problems);
+    let bonds = raw.bonds.iter().map(|bond_raw| bond(bond_raw, &raw.wifi, problems)).collect();
+    Config { bonds, wifi: wifi::interfaces(&raw.wifi, &raw.bonds, problems) }
 }
 
-fn bond(raw: &raw::Bond, problems: &mut Vec<Problem>) -> Bond {
+fn bond(raw: &raw::Bond, wifi: &[wifi::raw::Wifi], problems: &mut Vec<Problem>) -> Bond {
     names::bond(raw, problems);
     let patterns = ports::patterns(raw, problems);
-    ports::follow(raw, problems);
+    ports::follow(raw, wifi, problems);
     options::carrier_poll(raw, problems);
     let default = BondConfig::default();
+    let fail_over_mac = raw.fail_over_mac.as_ref().map(|at| at.value).unwrap_or_default();
     let time =
         |option: &Option<raw::At<i64>>, default| option.as_ref().map_or(default, |at| milliseconds(at.value));
     let options = BondConfig {
@@ -28,7 +30,10 @@ fn bond(raw: &raw::Bond, problems: &mut Vec<Problem>) -> Bond {
         miimon: time(&raw.miimon, default.miimon),
         updelay: time(&raw.updelay, default.updelay),
         downdelay: time(&raw.downdelay, default.downdelay),
-        fail_over_mac: raw.fail_over_mac.as_ref().map_or(default.fail_over_mac, |at| at.value),
+        fail_over_mac: match fail_over_mac {
+            MacChoice::Auto => default.fail_over_mac,
+            MacChoice::Fixed(policy) => policy,
+        },
         min_links: ports::min_links(raw, &patterns, problems),
         num_peer_notif: byte(raw.num_peer_notif.as_ref(), default.num_peer_notif),
         peer_notif_delay: time(&raw.peer_notif_delay, default.peer_notif_delay),
@@ -36,11 +41,17 @@ fn bond(raw: &raw::Bond, problems: &mut Vec<Problem>) -> Bond {
         resend_igmp: byte(raw.resend_igmp.as_ref(), default.resend_igmp),
         all_slaves_active: raw.all_slaves_active.as_ref().map_or(default.all_slaves_active, |at| at.value),
         use_carrier: raw.use_carrier.as_ref().map_or(default.use_carrier, |at| at.value),
+        ssid_allow: options::ssid_allow(raw, problems),
+        same_segment: raw.same_segment.as_ref().map_or(default.same_segment, |at| at.value),
+        signal_min: options::signal_min(raw, default.signal_hysteresis, problems),
+        signal_hysteresis: byte(raw.signal_hysteresis.as_ref(), default.signal_hysteresis),
+        roam_grace: time(&raw.roam_grace, default.roam_grace),
         ports: patterns,
     };
     Bond {
         name: raw.name.value.clone(),
         driver: raw.driver.as_ref().map(|at| at.value).unwrap_or_default(),
+        fail_over_mac,
         options,
         ip: address::ip(&raw.ip, problems),
     }

@@ -8,14 +8,19 @@
 //! the kernel move to it the next time that it is up, whatever primary-reselect says (`force_primary` in
 //! drivers/net/bonding/bond_main.c).
 //!
-//! A question through a standby port that shares the bond's address makes switches deliver there what is for the bond,
-//! and bonding drops that. So `all_slaves_active` is on while questions are asked, whatever the configuration says.
+//! Where ports share the bond's address, switches and access points deliver what is for it to the port where they heard
+//! of it last, and bonding drops that on a standby port. So ports have a program that hands up unicast (`standby`).
+//! Where they cannot, `all_slaves_active` is on as long as a port is Wi-Fi, and otherwise while questions are asked
+//! through a standby port, whatever the configuration says.
+
+mod standby;
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use hitless_core::config::{BondConfig, Evidence, FailOverMac, Failback, PrimaryReselect, Validate};
 use hitless_core::event::{Action, Observation, PortId};
+use hitless_core::mac::MacAddr;
 use hitless_core::table::ForwardingTable;
 use hitless_linux::bond::{ArpValidate, BondAttributes, BondMode, BondPortAttributes, Support};
 use hitless_linux::link::Link;
@@ -27,6 +32,7 @@ use super::claim::Claim;
 use super::port::{self, For, Terms};
 use super::{DriverError, Tools, misplaced};
 use crate::config::Bond;
+use standby::Standby;
 
 /// The bond's alias, by which the next daemon knows it.
 const ALIAS: &str = "hitless";
@@ -60,6 +66,10 @@ pub struct KernelDriver {
     active: Cell<Option<PortId>>,
     /// When a question was asked last through a standby port, as long as those hand up what they hear for it.
     asked: Cell<Option<Instant>>,
+    /// What hands up unicast from standby ports.
+    standby: Standby,
+    /// Do standby ports hand up everything, apart from the time of questions?
+    all_active: Cell<bool>,
     /// Ports are attached one after the other, in the machine's order: the bond gets its address from the first.
     attaching: Mutex<()>,
     /// Held while `all_slaves_active` changes for questions.
@@ -89,6 +99,8 @@ impl KernelDriver {
             primary: Cell::new(0),
             active: Cell::new(None),
             asked: Cell::new(None),
+            standby: Standby::new(bond),
+            all_active: Cell::new(config.options.all_slaves_active),
             attaching: Mutex::default(),
             asking: Mutex::default(),
         };
@@ -136,7 +148,10 @@ impl KernelDriver {
         let link = self.link().await?;
         let present = link.bond.as_deref().cloned().unwrap_or_default();
         let primary = self.primary(&config.options, present.active).await?;
-        let wanted = attributes(&config.options, Some(primary));
+        let mut wanted = attributes(&config.options, Some(primary));
+        self.standby.decide(&config.options, wanted.arp_interval.is_some(), link.mac.unwrap_or_default());
+        let all_active = self.wants_all_active(&self.ports().await?);
+        wanted.all_slaves_active = Some(all_active);
         let change = wanted.differing_from(&present.options);
         if change.fail_over_mac.is_some() || change.mode.is_some() {
             // The kernel changes these only on a bond without ports. The machine attaches them again.
@@ -153,9 +168,14 @@ impl KernelDriver {
         }
         self.primary.set(primary);
         self.asked.set(None);
+        self.all_active.set(all_active);
         for port in self.ports().await? {
             self.configure_port(&port).await?;
+            if !self.standby.is_program() {
+                self.standby.detach(PortId(port.index))?;
+            }
         }
+        self.keep_unicast().await?;
         if let Some(mtu) = config.ip.mtu.filter(|mtu| *mtu != link.mtu) {
             self.tools.netlink.set_mtu(self.bond, mtu).await?;
         }
@@ -257,14 +277,63 @@ impl KernelDriver {
         Ok(())
     }
 
+    /// Makes sure that standby ports hand up unicast.
+    async fn keep_unicast(&self) -> Result<(), DriverError> {
+        let mac = self.link().await?.mac.unwrap_or_default();
+        for port in self.ports().await? {
+            self.keep_unicast_of(PortId(port.index), mac).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_unicast_of(&self, port: PortId, bond_mac: MacAddr) -> Result<(), DriverError> {
+        let Err(error) = self.standby.keep(port, bond_mac) else { return Ok(()) };
+        // One that has gone meanwhile needs nothing.
+        let link = self.tools.netlink.link(port.0).await?;
+        if link.is_some_and(|link| link.master == Some(self.bond)) {
+            self.standby.give_up(&error);
+            self.follow_all_active().await?;
+        }
+        Ok(())
+    }
+
+    /// Are standby ports to hand up everything? Where nothing better can be had, Wi-Fi is not to be deaf while it stands
+    /// by: an access point delivers there, as long as it has a station with the bond's address.
+    fn wants_all_active(&self, ports: &[Link]) -> bool {
+        if self.options.borrow().all_slaves_active {
+            return true;
+        }
+        let Some(why) = self.standby.missing() else { return false };
+        let Some(port) = ports.iter().find(|port| port.is_wireless()) else { return false };
+        if !self.all_active.get() {
+            tracing::warn!(
+                bond = self.name,
+                port = port.name,
+                why,
+                "all-slaves-active is on, so that the Wi-Fi port hears unicast while it stands by: multicast and \
+                 broadcast may come in twice"
+            );
+        }
+        true
+    }
+
+    /// Ports came or went, or the program is missing.
+    async fn follow_all_active(&self) -> Result<(), DriverError> {
+        let wanted = self.wants_all_active(&self.ports().await?);
+        if self.all_active.replace(wanted) != wanted {
+            self.set_all_active(wanted).await?;
+        }
+        Ok(())
+    }
+
     /// Would what comes of a frame on this port be dropped, unless [`Action::Send`] comes here?
     ///
     /// That is so for the first question only. Those that follow, and the lessons after them, are best sent at once,
     /// and in their order.
     pub(super) fn is_first_question(&self, port: PortId) -> bool {
-        let options = self.options.borrow();
-        let shared = options.fail_over_mac == FailOverMac::None;
-        if !shared || options.all_slaves_active || self.active.get() == Some(port) {
+        let shared = self.options.borrow().fail_over_mac == FailOverMac::None;
+        let heard = self.standby.is_program() || self.all_active.get() || self.active.get() == Some(port);
+        if !shared || heard {
             return false;
         }
         let first = self.asked.get().is_none();
@@ -287,8 +356,7 @@ impl KernelDriver {
         let _turn = self.asking.lock().await;
         if self.asked.get().is_some_and(|asked| asked.elapsed() >= QUESTION_TIME) {
             self.asked.set(None);
-            let configured = self.options.borrow().all_slaves_active;
-            self.set_all_active(configured).await?;
+            self.set_all_active(self.all_active.get()).await?;
         }
         Ok(())
     }
@@ -304,7 +372,7 @@ impl KernelDriver {
         match self.enslave(&taken.link).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                drop(self.tools.netlink.set_master(port.0, None).await);
+                drop(self.unhook(port).await);
                 taken.undo(&self.tools, self.target()).await;
                 Err(error)
             }
@@ -330,28 +398,31 @@ impl KernelDriver {
         if is_primary && !proven {
             self.set_primary(link.index).await?;
         }
-        Ok(())
+        // The bond may have its address from this port.
+        let mac = self.link().await?.mac.unwrap_or_default();
+        self.keep_unicast_of(PortId(link.index), mac).await?;
+        self.follow_all_active().await
     }
 
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {
         self.unhook(port).await?;
+        self.follow_all_active().await?;
         port::give_back(&self.tools, self.target(), port).await
     }
 
     async fn unhook(&self, port: PortId) -> Result<(), DriverError> {
-        match self.tools.netlink.link(port.0).await? {
-            Some(link) if link.master == Some(self.bond) => {
-                Ok(self.tools.netlink.set_master(port.0, None).await?)
-            }
-            Some(_) | None => Ok(()),
+        let link = self.tools.netlink.link(port.0).await?;
+        if link.is_some_and(|link| link.master == Some(self.bond)) {
+            self.tools.netlink.set_master(port.0, None).await?;
         }
+        self.standby.detach(port)?;
+        Ok(())
     }
 
     async fn release_all(&self) -> Result<(), DriverError> {
         let mut first = Ok(());
         for port in self.ports().await? {
-            let result = self.tools.netlink.set_master(port.index, None).await;
-            first = first.and(result.map_err(DriverError::from));
+            first = first.and(self.unhook(PortId(port.index)).await);
         }
         first
     }
@@ -367,6 +438,9 @@ impl KernelDriver {
             .filter(|link| link.master == Some(self.bond))
             .map(|link| (PortId(link.index), link.mac.unwrap_or_default()))
             .collect();
+        for (port, _) in &attached {
+            self.keep_unicast_of(*port, bond.mac.unwrap_or_default()).await?;
+        }
         let table = ForwardingTable::active_backup(active, attached.iter().map(|(port, _)| *port));
         Ok(Observation { bond_mac: bond.mac, carrier: bond.carrier, table, attached })
     }

@@ -3,6 +3,7 @@
 //! How the program gets into the kernel is not known here (that is `load`), where it is attached neither (`tc`), nor what
 //! the maps' bytes mean (`image`).
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,8 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use aya::maps::{Array, Map, MapData, MapError, MapInfo, PerCpuArray, PerCpuValues};
 use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
 
-use super::layout::{Counter, Head, Table, slot};
-use super::load;
+use super::layout::{Counter, Head, Standby, Table, slot};
+use super::load::{self, Compiled};
 
 /// A request to the kernel's bpf that failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,7 @@ impl From<ProgramError> for BpfError {
 const TABLES: &str = "hl_tables";
 const HEAD: &str = "hl_head";
 const COUNTERS: &str = "hl_counters";
+const STANDBY: &str = "hl_standby";
 
 fn in_map(map: &'static str) -> impl Fn(MapError) -> BpfError {
     move |source| BpfError::map(map, source)
@@ -82,14 +84,37 @@ pub(super) struct Maps {
 
 /// Loads the program with maps of its own. They last as long as the program is attached or this process holds them.
 pub(super) fn load() -> Result<(Program, Maps), BpfError> {
-    let (fd, mut maps) = load::load()?;
-    let mut take = |name| {
-        let data = maps.remove(name).ok_or(BpfError::Missing(name))?;
-        Map::from_map_data(data).map_err(in_map(name))
-    };
+    let (program, mut maps) = load_compiled(&load::DATAPATH)?;
+    let mut take = |name| take(&mut maps, name);
     let maps = Maps::new(take(TABLES)?, take(HEAD)?, take(COUNTERS)?)?;
+    Ok((program, maps))
+}
+
+fn load_compiled(compiled: &Compiled) -> Result<(Program, HashMap<String, MapData>), BpfError> {
+    let (fd, maps) = load::load(compiled)?;
     let id = load::program_id(&fd).map_err(ProgramError::IOError)?;
     Ok((Program { fd, id }, maps))
+}
+
+fn take(maps: &mut HashMap<String, MapData>, name: &'static str) -> Result<Map, BpfError> {
+    let data = maps.remove(name).ok_or(BpfError::Missing(name))?;
+    Map::from_map_data(data).map_err(in_map(name))
+}
+
+/// The map of the program that the kernel driver has on its ports.
+pub(super) struct StandbyMap(Array<MapData, Standby>);
+
+impl StandbyMap {
+    pub(super) fn set(&mut self, bond: Standby) -> Result<(), BpfError> {
+        self.0.set(0, bond, 0).map_err(in_map(STANDBY))
+    }
+}
+
+/// Loads the program for ports of the kernel's bond, with a map of its own.
+pub(super) fn load_standby() -> Result<(Program, StandbyMap), BpfError> {
+    let (program, mut maps) = load_compiled(&load::STANDBY)?;
+    let map = take(&mut maps, STANDBY)?;
+    Ok((program, StandbyMap(map.try_into().map_err(in_map(STANDBY))?)))
 }
 
 /// What hangs on a program that is attached somewhere.
@@ -126,6 +151,15 @@ impl Found {
             return Ok(None);
         };
         MapData::from_id(info.id()).and_then(Map::from_map_data).map(Some).map_err(in_map(name))
+    }
+
+    /// The bond that a program for ports of the kernel's bond hands frames up to; `None` where this is no such program.
+    pub(super) fn standby(&self) -> Result<Option<u32>, BpfError> {
+        let Some(map) = self.map(STANDBY)? else { return Ok(None) };
+        match Array::<MapData, Standby>::try_from(map) {
+            Ok(map) => map.get(&0, 0).map(|bond| Some(bond.ifindex)).map_err(in_map(STANDBY)),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Its head, which is the same in every layout; `None` where this is no datapath of ours.

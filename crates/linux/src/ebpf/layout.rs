@@ -94,11 +94,21 @@ pub(super) struct Counter {
     pub(super) control: u64,
 }
 
+/// `struct hl_standby`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standby {
+    pub(super) ifindex: u32,
+    pub(super) mac: [u8; 6],
+    pub(super) reserved: u16,
+}
+
 const _: () = assert!(size_of::<Tx>() == 8);
 const _: () = assert!(size_of::<Rx>() == 12);
 const _: () = assert!(size_of::<Table>() == 1312);
 const _: () = assert!(size_of::<Head>() == 16);
 const _: () = assert!(size_of::<Counter>() == 32);
+const _: () = assert!(size_of::<Standby>() == 12);
 const _: () = assert!(MAX_PORTS == COUNTER_BOND as usize);
 const _: () = assert!(MAX_PORTS == hitless_core::table::MAX_PORTS);
 const _: () = assert!(MAX_SEQUENCE == hitless_core::table::MAX_BUCKETS);
@@ -109,6 +119,8 @@ unsafe impl Pod for Table {}
 unsafe impl Pod for Head {}
 // SAFETY: `repr(C)`, integers only, without padding.
 unsafe impl Pod for Counter {}
+// SAFETY: `repr(C)`, integers only, without padding.
+unsafe impl Pod for Standby {}
 
 /// Which slot of `hl_tables` a version is in.
 #[allow(clippy::cast_possible_truncation, reason = "the remainder is less than SLOTS")]

@@ -1,7 +1,7 @@
-//! Loads the compiled datapath: makes its maps, points the program at them, hands it to the kernel's verifier.
+//! Loads a compiled program: makes its maps, points the program at them, hands it to the kernel's verifier.
 //!
 //! aya's own loader first reads and takes apart the type information of the whole running kernel (5 MB of it), which
-//! this program has no use for. That costs some 20 ms of the start and more memory than all the rest of the daemon, so
+//! these programs have no use for. That costs some 20 ms of the start and more memory than all the rest of the daemon, so
 //! the last step is made here: one `BPF_PROG_LOAD`.
 
 use std::collections::{HashMap, HashSet};
@@ -18,21 +18,34 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::kernel::BpfError;
 
-/// The datapath as build.rs compiled it.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hitless.bpf.o"));
+/// A program as build.rs compiled it.
+pub(super) struct Compiled {
+    object: &'static [u8],
+    /// Its name in the object, and in the kernel (15 bytes at most).
+    name: &'static str,
+}
 
-/// The name of the program in the object, and in the kernel.
-const PROGRAM: &str = "hitless";
+/// The datapath of the ebpf driver.
+pub(super) static DATAPATH: Compiled = Compiled {
+    object: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hitless.bpf.o")),
+    name: "hitless",
+};
+
+/// What the kernel driver has on its ports.
+pub(super) static STANDBY: Compiled = Compiled {
+    object: aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/standby.bpf.o")),
+    name: "hitless_standby",
+};
 
 /// Room for what the verifier says of a program that it refuses.
 const LOG_BYTES: usize = 64 * 1024;
 
 /// Loads the program with maps of its own, by their names.
-pub(super) fn load() -> Result<(OwnedFd, HashMap<String, MapData>), BpfError> {
+pub(super) fn load(compiled: &Compiled) -> Result<(OwnedFd, HashMap<String, MapData>), BpfError> {
     // Kernels before 5.11 charge maps and programs to this limit, and 64 KiB do not go far. Where it may not be raised,
     // the kernel will say what it is short of.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    let mut object = Object::parse(OBJECT).map_err(|error| BpfError::Object(error.into()))?;
+    let mut object = Object::parse(compiled.object).map_err(|error| BpfError::Object(error.into()))?;
     let mut maps = HashMap::new();
     let mut described = Vec::new();
     for (name, mut map) in object.maps.drain() {
@@ -48,21 +61,21 @@ pub(super) fn load() -> Result<(OwnedFd, HashMap<String, MapData>), BpfError> {
     object
         .relocate_maps(described.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)), &sections)
         .map_err(|error| BpfError::Object(error.into()))?;
-    let program = load_program(function(&object)?, &object.license)?;
+    let program = load_program(compiled.name, function(&object, compiled.name)?, &object.license)?;
     Ok((program, maps))
 }
 
 /// The program's instructions. It is one function: clang has put the others into it.
-fn function(object: &Object) -> Result<&Function, BpfError> {
-    let program = object.programs.get(PROGRAM).ok_or(BpfError::Missing(PROGRAM))?;
-    object.functions.get(&program.function_key()).ok_or(BpfError::Missing(PROGRAM))
+fn function<'a>(object: &'a Object, name: &'static str) -> Result<&'a Function, BpfError> {
+    let program = object.programs.get(name).ok_or(BpfError::Missing(name))?;
+    object.functions.get(&program.function_key()).ok_or(BpfError::Missing(name))
 }
 
-fn load_program(function: &Function, license: &CString) -> Result<OwnedFd, BpfError> {
-    prog_load(&function.instructions, license, &mut []).or_else(|source| {
+fn load_program(name: &str, function: &Function, license: &CString) -> Result<OwnedFd, BpfError> {
+    prog_load(name, &function.instructions, license, &mut []).or_else(|source| {
         // Once more, to hear why.
         let mut log = vec![0; LOG_BYTES];
-        prog_load(&function.instructions, license, &mut log)
+        prog_load(name, &function.instructions, license, &mut log)
             .map_err(|_| BpfError::Verifier { log: last_words(&log), source })
     })
 }
@@ -76,7 +89,7 @@ fn last_words(log: &[u8]) -> String {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "hundreds of instructions, thousands of bytes")]
-fn prog_load(instructions: &[bpf_insn], license: &CString, log: &mut [u8]) -> io::Result<OwnedFd> {
+fn prog_load(name: &str, instructions: &[bpf_insn], license: &CString, log: &mut [u8]) -> io::Result<OwnedFd> {
     let mut attributes = no_attributes();
     // SAFETY: the attributes are all zero, which is a value of every member of the union.
     let program = unsafe { &mut attributes.__bindgen_anon_3 };
@@ -84,7 +97,7 @@ fn prog_load(instructions: &[bpf_insn], license: &CString, log: &mut [u8]) -> io
     program.insns = instructions.as_ptr() as u64;
     program.insn_cnt = instructions.len() as u32;
     program.license = license.as_ptr() as u64;
-    for (to, from) in program.prog_name.iter_mut().zip(PROGRAM.bytes()) {
+    for (to, from) in program.prog_name.iter_mut().zip(name.bytes()) {
         *to = libc::c_char::from_ne_bytes([from]);
     }
     if !log.is_empty() {
