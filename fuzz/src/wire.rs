@@ -7,7 +7,7 @@ pub fn run(bytes: &[u8]) {
     let vlan = bytes.first().copied().unwrap_or_default();
     assert_eq!(tagged(bytes, u16::from(vlan)).len(), bytes.len() + 4);
     match hear(bytes) {
-        Some(Heard::Answer { from, to }) => {
+        Some(Heard::Answer { from, to, owner: _ }) => {
             let question = probe(to, to, from);
             assert_eq!(hear(&question), Some(Heard::Question { about: from, asker: to }));
         }

@@ -16,6 +16,7 @@ use crate::error::{Error, ServiceError};
 use crate::frame::{self, Splitter};
 use crate::method::Method;
 use crate::types::{Bond, MonitorReply, Status};
+use crate::wifi::{AccessPoint, AccessPoints, Joined, Network, Networks, NewNetwork, Station, Stations};
 
 /// How long the daemon may take to answer a call: longer than it takes it to remove many bonds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -96,6 +97,31 @@ impl Client {
     pub fn status(&mut self) -> Result<Vec<Bond>, ClientError> {
         self.send(&Method::Status {}, false)?;
         Ok(self.receive::<Status>()?.bonds)
+    }
+
+    /// All stations as they are now.
+    pub fn stations(&mut self) -> Result<Vec<Station>, ClientError> {
+        self.send(&Method::WifiStatus {}, false)?;
+        Ok(self.receive::<Stations>()?.stations)
+    }
+
+    /// The networks that a station, or any, may join.
+    pub fn networks(&mut self, port: Option<&str>) -> Result<Vec<Network>, ClientError> {
+        self.send(&Method::WifiList { port: port.map(str::to_owned) }, false)?;
+        Ok(self.receive::<Networks>()?.networks)
+    }
+
+    /// Looks for access points, by one station or all of them.
+    pub fn scan(&mut self, port: Option<&str>) -> Result<Vec<AccessPoint>, ClientError> {
+        self.send(&Method::WifiScan { port: port.map(str::to_owned) }, false)?;
+        Ok(self.receive::<AccessPoints>()?.access_points)
+    }
+
+    /// Joins a network; the station as it is then.
+    pub fn connect_wifi(&mut self, port: Option<&str>, network: NewNetwork) -> Result<Station, ClientError> {
+        let (port, network) = (port.map(str::to_owned), Box::new(network));
+        self.send(&Method::WifiConnect { port, network }, false)?;
+        Ok(self.receive::<Joined>()?.station)
     }
 
     /// Calls a method that returns nothing.

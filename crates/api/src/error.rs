@@ -45,6 +45,27 @@ pub enum Error {
         /// For people: path, line, column, caret.
         report: String,
     },
+    /// There is no station of this name.
+    #[serde(rename = "io.hitless.NoSuchStation")]
+    #[error("{}", no_such_station(port))]
+    NoSuchStation {
+        /// The name; empty: there is none at all.
+        port: String,
+    },
+    /// It was not said which station is meant, and there are several.
+    #[serde(rename = "io.hitless.SeveralStations")]
+    #[error("there are several stations, say which with --port: {}", ports.join(", "))]
+    SeveralStations {
+        /// Their names.
+        ports: Vec<String>,
+    },
+    /// The station did not do what it was asked to.
+    #[serde(rename = "io.hitless.WifiFailed")]
+    #[error("{reason}")]
+    WifiFailed {
+        /// Why, and what to do about it.
+        reason: String,
+    },
     /// The daemon will not do this.
     #[serde(rename = "io.hitless.Refused")]
     #[error("{reason}")]
@@ -59,6 +80,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+}
+
+fn no_such_station(port: &str) -> String {
+    if port.is_empty() {
+        "no port of any bond is a Wi-Fi station; see `hitless status` for the ports there are".to_owned()
+    } else {
+        format!("there is no station `{port}`; see `hitless wifi status` for those there are")
+    }
 }
 
 /// The errors that every Varlink service has.

@@ -2,10 +2,12 @@
 //!
 //! [`Call::parse`] is a pure function from one message to a typed call; whatever the message is, it returns.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::ServiceError;
+use crate::wifi::NewNetwork;
 use crate::{DESCRIPTION, INTERFACE};
 
 /// A method of `io.hitless` with its parameters.
@@ -51,6 +53,45 @@ pub enum Method {
         /// The bond; `None`: all of them.
         bond: Option<String>,
     },
+    /// All stations as they are now.
+    #[serde(rename = "io.hitless.WifiStatus")]
+    WifiStatus {},
+    /// The networks that stations may join.
+    #[serde(rename = "io.hitless.WifiList")]
+    WifiList {
+        /// The station; `None`: all of them.
+        port: Option<String>,
+    },
+    /// Look for access points.
+    #[serde(rename = "io.hitless.WifiScan")]
+    WifiScan {
+        /// The station; `None`: all of them.
+        port: Option<String>,
+    },
+    /// Join a network, and remember it.
+    #[serde(rename = "io.hitless.WifiConnect")]
+    WifiConnect {
+        /// The station; `None`: the only one.
+        port: Option<String>,
+        /// The network.
+        network: Box<NewNetwork>,
+    },
+    /// Leave the network, and join none.
+    #[serde(rename = "io.hitless.WifiDisconnect")]
+    WifiDisconnect {
+        /// The station; `None`: the only one.
+        port: Option<String>,
+    },
+    /// Forget a network that `WifiConnect` joined.
+    #[serde(rename = "io.hitless.WifiForget")]
+    WifiForget {
+        /// The station; `None`: the only one.
+        port: Option<String>,
+        /// The network's name as text.
+        ssid: String,
+        /// Its name in hex digits; then `ssid` is not looked at.
+        ssid_hex: Option<String>,
+    },
 }
 
 impl Method {
@@ -64,12 +105,18 @@ impl Method {
             Self::RemovePort { .. } => "RemovePort",
             Self::Reload {} => "Reload",
             Self::Down { .. } => "Down",
+            Self::WifiStatus {} => "WifiStatus",
+            Self::WifiList { .. } => "WifiList",
+            Self::WifiScan { .. } => "WifiScan",
+            Self::WifiConnect { .. } => "WifiConnect",
+            Self::WifiDisconnect { .. } => "WifiDisconnect",
+            Self::WifiForget { .. } => "WifiForget",
         }
     }
 
-    /// Does it leave everything as it is, so that anyone may call it?
+    /// May anyone call it? It leaves everything as it is, costs no radio time, and says nothing of where we have been.
     pub fn is_read_only(&self) -> bool {
-        matches!(self, Self::Status {} | Self::Monitor {})
+        matches!(self, Self::Status {} | Self::Monitor {} | Self::WifiStatus {})
     }
 
     fn parse(name: &str, parameters: Parameters) -> Result<Self, ServiceError> {
@@ -82,6 +129,18 @@ impl Method {
             "RemovePort" => Self::RemovePort { bond: p.text("bond")?, port: p.text("port")? },
             "Reload" => Self::Reload {},
             "Down" => Self::Down { bond: p.optional_text("bond")? },
+            "WifiStatus" => Self::WifiStatus {},
+            "WifiList" => Self::WifiList { port: p.optional_text("port")? },
+            "WifiScan" => Self::WifiScan { port: p.optional_text("port")? },
+            "WifiConnect" => {
+                Self::WifiConnect { port: p.optional_text("port")?, network: p.object("network")? }
+            }
+            "WifiDisconnect" => Self::WifiDisconnect { port: p.optional_text("port")? },
+            "WifiForget" => Self::WifiForget {
+                port: p.optional_text("port")?,
+                ssid: p.text("ssid")?,
+                ssid_hex: p.optional_text("ssid_hex")?,
+            },
             _ => return Err(ServiceError::MethodNotFound { method: format!("{INTERFACE}.{name}") }),
         };
         p.finish()?;
@@ -114,10 +173,19 @@ pub struct Call {
     pub oneway: bool,
 }
 
-/// The message is not a Varlink call; there is nothing to answer.
-#[derive(Debug, thiserror::Error)]
-#[error("not a Varlink call: {0}")]
-pub struct NotACall(#[from] serde_json::Error);
+/// The message is not a Varlink call; there is nothing to answer. (What the parser says of it might quote a secret.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a Varlink call: wrong at byte {column}")]
+pub struct NotACall {
+    /// Where, from 1; 0 where the whole is of the wrong type.
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for NotACall {
+    fn from(error: serde_json::Error) -> Self {
+        Self { column: error.column() }
+    }
+}
 
 impl Call {
     /// Reads one message, without its NUL.
@@ -175,6 +243,12 @@ impl Parameters {
                 Err(invalid(name))
             }
         }
+    }
+
+    /// What is wrong inside is not said: it may be a secret.
+    fn object<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, ServiceError> {
+        let value = self.0.remove(name).ok_or_else(|| invalid(name))?;
+        serde_json::from_value(value).map_err(|_| invalid(name))
     }
 
     fn finish(&self) -> Result<(), ServiceError> {

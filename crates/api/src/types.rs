@@ -4,6 +4,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::wifi::Wifi;
+
+/// An enumeration of the interface: the Rust type, and `ALL` of its values for those that must be complete.
+macro_rules! enumeration {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+        }
+    };
+}
+
+pub(crate) use enumeration;
+
 /// A bond: the logical interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bond {
@@ -21,6 +40,10 @@ pub struct Bond {
     pub carrier: bool,
     /// Its hardware address: six pairs of hex digits.
     pub mac: Option<String>,
+    /// What happens to hardware addresses when the active port changes, as it is in force: none, active or follow.
+    pub fail_over_mac: String,
+    /// Why that, where it was found out.
+    pub fail_over_mac_reason: Option<String>,
     /// In order of preference.
     pub ports: Vec<Port>,
     /// The last change of the active port.
@@ -48,6 +71,8 @@ pub struct Port {
     pub speed_mbps: Option<u32>,
     /// Where the driver says it.
     pub duplex: Option<Duplex>,
+    /// With Wi-Fi.
+    pub wifi: Option<Wifi>,
 }
 
 /// A change of the active port.
@@ -74,7 +99,7 @@ pub struct Notice {
     pub kind: Kind,
     /// All of it in words.
     pub text: String,
-    /// With `Link`, `Waiting`, `Attached` and `Detached`.
+    /// With `Link`, `Waiting`, `Attached`, `Detached` and `OtherSegment`.
     pub port: Option<String>,
     /// With `Link`.
     pub link: Option<LinkState>,
@@ -125,21 +150,6 @@ pub struct MonitorReply {
     pub notice: Option<Notice>,
 }
 
-/// An enumeration of the interface: the Rust type, and `ALL` of its values for those that must be complete.
-macro_rules! enumeration {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-        }
-    };
-}
-
 enumeration! {
     /// What carries a bond's frames.
     Driver {
@@ -183,6 +193,14 @@ enumeration! {
         CarrierLost,
         /// Probes through the active port were not answered.
         ProbesLost,
+        /// The active port's access point was not heard any more.
+        BeaconsLost,
+        /// The active port's access point sent it away.
+        Deauthenticated,
+        /// The active port's signal was too weak.
+        SignalLow,
+        /// The active port has joined another network.
+        OtherNetwork,
         /// The active port's interface is gone.
         PortVanished,
         /// The active port was taken out of the configuration.
@@ -213,6 +231,8 @@ enumeration! {
         Detached,
         /// The bond's carrier changed.
         Carrier,
+        /// A port is used although it is in another network than the active one was.
+        OtherSegment,
         /// The driver did not have what the daemon wants.
         Drift,
         /// An action failed and will be tried again.
@@ -259,6 +279,10 @@ impl Cause {
             Self::FirstPort => "first usable port",
             Self::CarrierLost => "carrier lost",
             Self::ProbesLost => "probes not answered",
+            Self::BeaconsLost => "access point not heard any more",
+            Self::Deauthenticated => "sent away by the access point",
+            Self::SignalLow => "signal too weak",
+            Self::OtherNetwork => "joined another network",
             Self::PortVanished => "interface gone",
             Self::PortRemoved => "port taken out of the bond",
             Self::PortRefused => "refused by the driver",

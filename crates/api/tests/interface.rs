@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 
 use hitless_api::method::{Call, Request};
 use hitless_api::{
-    Bond, Cause, DESCRIPTION, Driver, Duplex, Error, Failover, INTERFACE, Kind, LinkState, Method,
-    MonitorReply, Notice, Port, Status,
+    AccessPoint, AccessPoints, Bond, Cause, DESCRIPTION, Driver, Duplex, Eap, EapMethod, Error, Failover,
+    INTERFACE, Joined, Kind, LinkState, Manager, Method, MonitorReply, Network, Networks, NewNetwork, Notice,
+    Port, SavedBy, Secret, Security, Station, Stations, Status, Wifi,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -41,6 +42,7 @@ fn full_bond() -> Bond {
         permanent_mac: text("02:00:00:00:00:01"),
         speed_mbps: Some(1000),
         duplex: Some(Duplex::Full),
+        wifi: Some(full_wifi()),
     };
     Bond {
         name: "bond0".to_owned(),
@@ -50,6 +52,8 @@ fn full_bond() -> Bond {
         primary: text("eth0"),
         carrier: true,
         mac: text("02:00:00:00:00:01"),
+        fail_over_mac: "none".to_owned(),
+        fail_over_mac_reason: text("the driver can do it"),
         ports: vec![port],
         last_failover: Some(failover()),
     }
@@ -65,10 +69,86 @@ fn empty_bond() -> Bond {
             permanent_mac: None,
             speed_mbps: None,
             duplex: None,
+            wifi: None,
             ..port.clone()
         };
     }
-    Bond { active: None, primary: None, mac: None, last_failover: None, ..bond }
+    Bond { active: None, primary: None, mac: None, fail_over_mac_reason: None, last_failover: None, ..bond }
+}
+
+fn full_wifi() -> Wifi {
+    let text = |text: &str| Some(text.to_owned());
+    Wifi {
+        ssid: text("caf\\xe9"),
+        ssid_hex: text("636166e9"),
+        bssid: text("02:00:00:00:01:00"),
+        signal_dbm: Some(-54),
+        rate_mbps: Some(866),
+        frequency_mhz: Some(5180),
+        state: "joined".to_owned(),
+        fault: text("the passphrase is wrong"),
+        blocked: text("rfkill"),
+        power_save: Some(false),
+    }
+}
+
+fn station(wifi: Wifi) -> Station {
+    let bond = wifi.ssid.as_ref().map(|_| "bond0".to_owned());
+    Station { interface: "wlan0".to_owned(), bond, manager: Manager::Supplicant, wifi }
+}
+
+/// With and without the optional fields.
+fn networks() -> Vec<Network> {
+    let full = Network {
+        interface: "wlan0".to_owned(),
+        ssid: "caf\\xe9".to_owned(),
+        ssid_hex: Some("636166e9".to_owned()),
+        security: Security::Psk,
+        priority: -5,
+        hidden: true,
+        current: true,
+        saved_by: SavedBy::Config,
+        fault: Some("the passphrase is wrong".to_owned()),
+    };
+    vec![full.clone(), Network { ssid_hex: None, fault: None, ..full }]
+}
+
+fn access_points() -> Vec<AccessPoint> {
+    let full = AccessPoint {
+        interface: "wlan0".to_owned(),
+        ssid: Some("caf\\xe9".to_owned()),
+        ssid_hex: Some("636166e9".to_owned()),
+        bssid: "02:00:00:00:01:00".to_owned(),
+        signal_dbm: Some(-54),
+        frequency_mhz: Some(5180),
+        security: vec![Security::Psk, Security::Sae],
+        known: true,
+        current: false,
+    };
+    let empty =
+        AccessPoint { ssid: None, ssid_hex: None, signal_dbm: None, frequency_mhz: None, ..full.clone() };
+    vec![full, empty]
+}
+
+fn new_network() -> NewNetwork {
+    let text = |text: &str| Some(text.to_owned());
+    NewNetwork {
+        ssid: "home".to_owned(),
+        ssid_hex: text("686f6d65"),
+        security: Some(Security::Eap),
+        secret: Some(Secret::new("correct horse")),
+        hidden: true,
+        priority: 10,
+        eap: Some(Eap {
+            method: EapMethod::Peap,
+            identity: "me@example.org".to_owned(),
+            anonymous_identity: text("anonymous@example.org"),
+            ca_cert: text("/etc/hitless/ca.pem"),
+            domain: text("radius.example.org"),
+            client_cert: text("/etc/hitless/me.pem"),
+            private_key: text("/etc/hitless/me.key"),
+        }),
+    }
 }
 
 fn full_notice() -> Notice {
@@ -140,6 +220,13 @@ fn enumerations_have_the_same_words() {
     assert_eq!(variants("Duplex"), words(Duplex::ALL));
     assert_eq!(variants("Cause"), words(Cause::ALL));
     assert_eq!(variants("Kind"), words(Kind::ALL));
+    assert_eq!(variants("Security"), words(Security::ALL));
+    assert_eq!(variants("EapMethod"), words(EapMethod::ALL));
+    assert_eq!(variants("Manager"), words(Manager::ALL));
+    assert_eq!(variants("SavedBy"), words(SavedBy::ALL));
+    for word in Security::ALL {
+        assert_eq!(serde_json::to_value(word).unwrap(), word.as_str());
+    }
     for state in LinkState::ALL {
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
     }
@@ -157,6 +244,16 @@ fn replies_have_the_same_fields() {
         let first = MonitorReply { bonds: Some(vec![bond]), notice: None };
         conforms(&serde_json::to_value(&first).unwrap(), &outputs("Monitor"), "Monitor");
     }
+    for wifi in [full_wifi(), Wifi { state: "off".to_owned(), ..Wifi::default() }] {
+        let stations = Stations { stations: vec![station(wifi.clone())] };
+        conforms(&serde_json::to_value(stations).unwrap(), &outputs("WifiStatus"), "WifiStatus");
+        let joined = Joined { station: station(wifi) };
+        conforms(&serde_json::to_value(joined).unwrap(), &outputs("WifiConnect"), "WifiConnect");
+    }
+    let networks = Networks { networks: networks() };
+    conforms(&serde_json::to_value(networks).unwrap(), &outputs("WifiList"), "WifiList");
+    let access_points = AccessPoints { access_points: access_points() };
+    conforms(&serde_json::to_value(access_points).unwrap(), &outputs("WifiScan"), "WifiScan");
     for notice in [full_notice(), Notice::new("bond0", 1, Kind::Carrier, String::new())] {
         let reply = MonitorReply { bonds: None, notice: Some(notice) };
         let value = serde_json::to_value(&reply).unwrap();
@@ -176,6 +273,13 @@ fn every_method() -> Vec<Method> {
         Method::Reload {},
         Method::Down { bond: Some(bond) },
         Method::Down { bond: None },
+        Method::WifiStatus {},
+        Method::WifiList { port: None },
+        Method::WifiScan { port: Some("wlan0".to_owned()) },
+        Method::WifiConnect { port: None, network: Box::new(new_network()) },
+        Method::WifiConnect { port: Some("wlan0".to_owned()), network: Box::default() },
+        Method::WifiDisconnect { port: None },
+        Method::WifiForget { port: None, ssid: "home".to_owned(), ssid_hex: None },
     ]
 }
 
@@ -204,6 +308,9 @@ fn errors_have_the_same_parameters() {
         Error::PortUnusable { port: text("eth0"), reason: text("it is in a bridge") },
         Error::PermissionDenied { method: text("Switch") },
         Error::ConfigInvalid { report: text("report") },
+        Error::NoSuchStation { port: text("wlan0") },
+        Error::SeveralStations { ports: vec![text("wlan0"), text("wlan1")] },
+        Error::WifiFailed { reason: text("the passphrase is wrong") },
         Error::Refused { reason: text("no") },
         Error::Failed { reason: text("no") },
     ];
@@ -240,4 +347,25 @@ fn what_is_not_there_is_null() {
     let object: &Map<_, _> = value.as_object().unwrap();
     assert_eq!(object["last_failover"], Value::Null);
     assert_eq!(object["ports"][0]["speed_mbps"], Value::Null);
+}
+
+#[test]
+fn a_secret_goes_over_the_wire_and_nowhere_else() {
+    let method = Method::WifiConnect { port: None, network: Box::new(new_network()) };
+    assert!(serde_json::to_string(&method).unwrap().contains("correct horse"));
+    assert!(!format!("{method:?} {method:#?}").contains("horse"));
+    // What is wrong with a call is told without quoting it.
+    for wrong in [
+        r#"{"method":"io.hitless.WifiConnect","parameters":{"network":{"ssid":"a","secret":["correct horse"]}}}"#,
+        r#"{"method":"io.hitless.WifiConnect","parameters":{"network":"correct horse"}}"#,
+        r#"{"method":"io.hitless.WifiConnect","parameters":{"network":{"correct horse":1}}}"#,
+        r#"{"method":"io.hitless.WifiConnect","parameters":"correct horse"}"#,
+        r#"{"method":"io.hitless.WifiConnect","parameters":{"network":{"secret":"correct horse"#,
+    ] {
+        let told = match Call::parse(wrong.as_bytes()) {
+            Ok(call) => format!("{call:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        assert!(!told.contains("horse"), "{told}");
+    }
 }

@@ -179,8 +179,7 @@ mod tests {
     }
 
     fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-        let one =
-            (any::<bool>(), any::<bool>(), -1..2, prop::option::of(0u32..3), any::<bool>(), 0usize..3);
+        let one = (any::<bool>(), any::<bool>(), -1..2, prop::option::of(0u32..3), any::<bool>(), 0usize..3);
         prop::collection::vec(one, 0..6).prop_map(|ports| {
             ports
                 .into_iter()

@@ -552,10 +552,8 @@ impl Machine {
         let needed = usize::try_from(self.config.min_links).unwrap_or(usize::MAX).max(1);
         self.carrier.want(usable >= needed);
         let probing = self.config.probes.enabled();
-        let comparing = self
-            .ports
-            .iter()
-            .any(|(id, port)| port.proof.asking().is_some() && self.is_doubtful(*id));
+        let comparing =
+            self.ports.iter().any(|(id, port)| port.proof.asking().is_some() && self.is_doubtful(*id));
         for (id, port) in &mut self.ports {
             let role = if self.active == Some(*id) { Role::Active } else { Role::Standby };
             let listening = probing && role.evidence(&self.config.probes) > Evidence::Any;

@@ -170,8 +170,8 @@ impl Driver {
         let Some(link) = tools.netlink.link_named(name).await? else { return Ok(false) };
         let by_kernel = link.kind.as_deref() == Some("bond");
         let driver = if by_kernel { DriverChoice::Kernel } else { DriverChoice::Ebpf };
-        let (options, ip) = Default::default();
-        Self::open(&Bond { name: name.to_owned(), driver, options, ip }, tools).await?.remove().await?;
+        let (fail_over_mac, options, ip) = Default::default();
+        Self::open(&Bond { name: name.to_owned(), driver, fail_over_mac, options, ip }, tools).await?.remove().await?;
         Ok(true)
     }
 

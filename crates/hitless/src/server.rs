@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitless_api::{Bond, Error, Method, MonitorReply, Notice};
+use hitless_api::{AccessPoint, Bond, Error, Method, MonitorReply, Network, Notice, Station};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -53,6 +53,14 @@ pub struct Request {
 pub enum Reply {
     /// To [`Method::Status`].
     Bonds(Vec<Bond>),
+    /// To [`Method::WifiStatus`].
+    Stations(Vec<Station>),
+    /// To [`Method::WifiList`].
+    Networks(Vec<Network>),
+    /// To [`Method::WifiScan`].
+    AccessPoints(Vec<AccessPoint>),
+    /// To [`Method::WifiConnect`]: the station, which has joined.
+    Joined(Box<Station>),
     /// To everything else.
     Done,
 }

@@ -3,3 +3,4 @@
 //! Not responsible for what a bond makes of it: the machine hears of associations and decides.
 
 pub mod network;
+pub mod supplicant;

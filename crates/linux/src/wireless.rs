@@ -155,7 +155,6 @@ impl Wireless {
             if interface.kind != InterfaceKind::Station {
                 return Ok(None);
             }
-            // The list may have stations of a direct link (TDLS), too.
             let mut access_point = None;
             let known = requests.exchange(GET_STATION, Ask::All, &[(ATTR_IFINDEX, &index.to_ne_bytes())], |message| {
                 access_point = access_point.take().or_else(|| AccessPoint::read(message.attributes));
@@ -171,9 +170,9 @@ impl Wireless {
     /// When the kernel refuses.
     pub fn counters(&self, index: u32, bssid: MacAddr) -> Result<Option<Counters>, RequestError> {
         self.ask("ask for the counters of", index, |requests| {
-            let asked: [(u16, &[u8]); 2] = [(ATTR_IFINDEX, &index.to_ne_bytes()), (ATTR_MAC, &bssid.0)];
+            let index = &index.to_ne_bytes();
             let mut access_point = None;
-            requests.exchange(GET_STATION, Ask::One, &asked, |message| {
+            requests.exchange(GET_STATION, Ask::One, &[(ATTR_IFINDEX, index), (ATTR_MAC, &bssid.0)], |message| {
                 access_point = AccessPoint::read(message.attributes);
             })?;
             Ok(access_point.map(|access_point| access_point.counters))
@@ -188,9 +187,8 @@ impl Wireless {
     pub fn power_save(&self, index: u32) -> Result<Option<bool>, RequestError> {
         self.ask("ask for the power saving of", index, |requests| {
             let mut on = None;
-            let asked = [(ATTR_IFINDEX, index.to_ne_bytes())];
-            let asked = asked.each_ref().map(|(kind, value)| (*kind, value.as_slice()));
-            let result = requests.exchange(GET_POWER_SAVE, Ask::One, &asked, |message| {
+            let asked = &index.to_ne_bytes();
+            let result = requests.exchange(GET_POWER_SAVE, Ask::One, &[(ATTR_IFINDEX, asked)], |message| {
                 on = message::power_save(message.attributes);
             });
             match result {
@@ -209,9 +207,8 @@ impl Wireless {
         let state = u32::from(on).to_ne_bytes();
         self.ask("set the power saving of", index, |requests| {
             let asked: [(u16, &[u8]); 2] = [(ATTR_IFINDEX, &index.to_ne_bytes()), (ATTR_PS_STATE, &state)];
-            requests
-                .exchange(SET_POWER_SAVE, Ask::One, &asked, |_| {})?
-                .ok_or_else(|| Cause::errno(Errno::ENODEV))
+            let done = requests.exchange(SET_POWER_SAVE, Ask::One, &asked, |_| {})?;
+            done.ok_or_else(|| Cause::errno(Errno::ENODEV))
         })
     }
 
@@ -250,7 +247,6 @@ impl Requests {
         attributes: &[(u16, &[u8])],
         mut each: impl FnMut(&Message<'_>),
     ) -> Result<Option<()>, Cause> {
-        let known = self.family.is_some();
         loop {
             if self.family.is_none() {
                 self.family = self.connection.family(NL80211)?;
@@ -263,7 +259,7 @@ impl Requests {
                 Err(Cause::Kernel { errno: Errno::ENOENT, .. }) => {
                     let before = self.family.take();
                     self.family = self.connection.family(NL80211)?;
-                    if !known || self.family == before {
+                    if self.family == before {
                         return Ok(None);
                     }
                 }

@@ -120,7 +120,8 @@ impl Machine {
             port.listening.begin(id);
             return Some(Action::Listen { port: at, on, also: port.nobody() });
         }
-        let on = *port.power_save.due(now).filter(|_| port.info.wireless)?;
+        // Of a station that nobody tells of, nobody could change that either.
+        let on = *port.power_save.due(now).filter(|_| port.radio.station().is_some())?;
         port.power_save.begin(id);
         Some(Action::SetPowerSave { port: at, on })
     }
@@ -225,7 +226,13 @@ impl Machine {
             return self.attachment_done(now, id, at, result);
         }
         if port.mac.is_under_way(id) {
-            self.settle_goal(now, at, |port| &mut port.mac, &format!("setting the address of {name}"), result);
+            self.settle_goal(
+                now,
+                at,
+                |port| &mut port.mac,
+                &format!("setting the address of {name}"),
+                result,
+            );
         } else if port.listening.is_under_way(id) {
             self.settle_goal(now, at, |port| &mut port.listening, &format!("listening on {name}"), result);
         } else {

@@ -120,6 +120,10 @@ impl Machine {
 
     fn failback_timeout(&self, id: PortId) -> Option<Instant> {
         let Failback::Proven { timeout } = self.config.failback else { return None };
+        // Waiting does not make one network of two.
+        if self.is_doubtful(id) {
+            return None;
+        }
         Some(self.ports[&id].proof.asking()?.since + timeout?)
     }
 
@@ -135,7 +139,7 @@ impl Machine {
         let heard_there = active.is_some_and(|active| active.listening.present() == Some(&true));
         let doubtful: Vec<PortId> = self.ports.keys().copied().filter(|id| self.is_doubtful(*id)).collect();
         for (id, port) in &mut self.ports {
-            if over.contains(id) && !doubtful.contains(id) {
+            if over.contains(id) {
                 port.proof = Proof::Given;
             }
             let listening = port.listening.present() == Some(&true);
@@ -165,11 +169,9 @@ impl Machine {
             let (Some(active), Some(active_mac)) = (self.active, active_mac) else { continue };
             let mut send = |frame| self.one_shots.push_back(OneShot::Send { port: active, frame });
             // The same question on the active port teaches as much as a lesson, and shows who answers there.
-            if doubtful.contains(id) && heard_there && (question == Question::Flooded || asker == Asker::Own) {
-                asking
-                    .targets
-                    .iter()
-                    .for_each(|target| send(wire::probe(active_mac, active_mac, *target)));
+            if doubtful.contains(id) && heard_there && (question == Question::Flooded || asker == Asker::Own)
+            {
+                asking.targets.iter().for_each(|target| send(wire::probe(active_mac, active_mac, *target)));
             } else if question == Question::Flooded {
                 // Everything but the answer is to go to the active port, as before.
                 send(wire::lesson(own));
@@ -192,7 +194,8 @@ impl Machine {
     pub(super) fn remind_peers(&mut self, now: Instant) {
         if self.active.is_some() && self.config.num_peer_notif > 0 {
             let left = self.notification.map_or(0, |notification| notification.left).max(REMINDERS);
-            self.notification = Some(Notification { left, at: now, every: REMINDER_INTERVAL, reminder: true });
+            self.notification =
+                Some(Notification { left, at: now, every: REMINDER_INTERVAL, reminder: true });
         }
     }
 

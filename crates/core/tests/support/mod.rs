@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hitless_core::config::{BondConfig, Failback, PortPattern};
+use hitless_core::config::{BondConfig, Failback, PortPattern, SameSegment};
 use hitless_core::event::{
     Action, ActionId, Cause, Duplex, Event, Failover, Failure, LinkState, Notice, Observation, Offload,
     Outcome, PortId, PortInfo, PortSnapshot, Waiting,
@@ -33,6 +33,7 @@ pub(crate) fn plain(ports: &[&str]) -> BondConfig {
         ports: ports.iter().map(|name| PortPattern::new(name)).collect(),
         failback: Failback::Carrier,
         num_peer_notif: 0,
+        same_segment: SameSegment::Off,
         ..BondConfig::default()
     }
 }
@@ -67,6 +68,7 @@ pub(crate) struct Nic {
     pub(crate) mac: MacAddr,
     /// It is listened on; the address that it accepts beside its own.
     pub(crate) listening: Option<MacAddr>,
+    pub(crate) power_save: bool,
 }
 
 /// Something that is to happen.
@@ -163,7 +165,7 @@ impl World {
         self.next_id += 1;
         let info = info(name, id);
         let mac = info.permanent_mac;
-        self.nics.insert(id, Nic { info, carrier, attached: false, mac, listening: None });
+        self.nics.insert(id, Nic { info, carrier, attached: false, mac, listening: None, power_save: true });
         id
     }
 
@@ -486,6 +488,11 @@ impl World {
             Action::Send { port, frame } => {
                 self.nics.get(port).ok_or_else(|| missing(port))?;
                 self.transmit(*port, frame);
+            }
+            Action::SetPowerSave { port, on } => {
+                let nic = self.nics.get_mut(port).ok_or_else(|| missing(port))?;
+                assert!(nic.info.wireless, "{port} is wired");
+                nic.power_save = *on;
             }
             Action::CountReceived { port } => {
                 let nic = self.nics.get(port).ok_or_else(|| missing(port))?;

@@ -22,12 +22,16 @@ pub(crate) enum Reach {
     From(Instant),
 }
 
-/// The address of every host that answers.
-const HOST: MacAddr = MacAddr([0x02, 0xaa, 0, 0, 0, 0xaa]);
+/// The address of every host that answers in a segment.
+pub(crate) fn host(segment: u8) -> MacAddr {
+    MacAddr([0x02, 0xaa, 0, 0, segment, 0xaa])
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
     pub(crate) reach: BTreeMap<PortId, Reach>,
+    /// Which segment a port is plugged into, if not the first. The same hosts are in each.
+    pub(crate) segments: BTreeMap<PortId, u8>,
     /// Hosts that answer.
     pub(crate) hosts: Vec<IpAddr>,
     /// What the driver finds when it looks for somebody to ask.
@@ -73,6 +77,9 @@ impl Network {
         }
         let source = MacAddr(frame[6..12].try_into().expect("six octets"));
         self.learnt.insert(source, port);
+        let segment = |port: &PortId| self.segments.get(port).copied().unwrap_or_default();
+        let here = segment(&port);
+        let ports: Vec<PortId> = ports.iter().copied().filter(|other| segment(other) == here).collect();
         let mut out: Vec<(PortId, Vec<u8>)> = Vec::new();
         // Questions go to everybody: they are heard on our other ports, too.
         out.extend(ports.iter().filter(|other| **other != port).map(|other| (*other, frame.to_vec())));
@@ -83,8 +90,8 @@ impl Network {
             && self.hosts.contains(&about)
         {
             let (answer, to) = match about {
-                IpAddr::V4(_) => (arp_reply(about, HOST, asker), asker),
-                IpAddr::V6(_) => (wire::announcement(HOST, about), MacAddr::BROADCAST),
+                IpAddr::V4(_) => (arp_reply(about, host(here), asker), asker),
+                IpAddr::V6(_) => (wire::announcement(host(here), about), MacAddr::BROADCAST),
             };
             let known = self.learnt.get(&to).copied();
             let to = ports.iter().filter(|port| known.is_none_or(|known| known == **port));

@@ -56,6 +56,12 @@ impl Daemon {
                 Err(error) => Err(error),
             },
             Method::Down { bond } => self.down(bond.as_deref()).await.map(|()| Some(Reply::Done)),
+            Method::WifiStatus {} => Ok(Some(Reply::Stations(Vec::new()))),
+            Method::WifiList { .. }
+            | Method::WifiScan { .. }
+            | Method::WifiConnect { .. }
+            | Method::WifiDisconnect { .. }
+            | Method::WifiForget { .. } => Err(Error::Refused { reason: "not yet".to_owned() }),
         };
         // A client that has gone needs no answer.
         if let Some(answer) = answer.transpose() {
@@ -127,7 +133,15 @@ impl Daemon {
                 Driver::Kernel(_) => api::Driver::Kernel,
                 Driver::Ebpf(_) => api::Driver::Ebpf,
             };
-            convert::bond(&bond.config.name, driver, "active-backup", &bond.snapshot())
+            let surroundings = convert::Surroundings {
+                name: &bond.config.name,
+                driver,
+                mode: "active-backup",
+                fail_over_mac: bond.config.options.fail_over_mac,
+                fail_over_mac_reason: None,
+                wifi: &std::collections::BTreeMap::new(),
+            };
+            convert::bond(&surroundings, &bond.snapshot())
         };
         self.bonds.values().map(bond).collect()
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use hitless_api::frame::{self, Splitter, TooLong};
 use hitless_api::method::{self, Call, NotACall, Request as Asked};
-use hitless_api::{Error, Method, MonitorReply, ServiceError, Status};
+use hitless_api::{
+    AccessPoints, Error, Joined, Method, MonitorReply, Networks, ServiceError, Stations, Status,
+};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -120,8 +122,7 @@ impl Connection {
             },
             Ok(Asked::Method(Method::Monitor {})) => frame::encode(&ServiceError::ExpectedMore {}),
             Ok(Asked::Method(method)) => match self.ask(method.clone()).await {
-                Ok(Reply::Bonds(bonds)) => encode_reply(&Status { bonds }, false),
-                Ok(Reply::Done) => encode_reply(&serde_json::json!({}), false),
+                Ok(reply) => encode_answer(reply),
                 Err(error) => frame::encode(&error),
             },
         };
@@ -145,7 +146,13 @@ impl Connection {
         let mut notices = self.hub.notices.subscribe();
         let first = match self.ask(Method::Status {}).await {
             Ok(Reply::Bonds(bonds)) => MonitorReply { bonds: Some(bonds), notice: None },
-            Ok(Reply::Done) => MonitorReply::default(),
+            Ok(
+                Reply::Stations(_)
+                | Reply::Networks(_)
+                | Reply::AccessPoints(_)
+                | Reply::Joined(_)
+                | Reply::Done,
+            ) => MonitorReply::default(),
             Err(error) => return self.send(&frame::encode(&error)?).await,
         };
         self.send(&encode_reply(&first, true)?).await?;
@@ -170,6 +177,18 @@ impl Connection {
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Closed> {
         let write = timeout(WRITE_TIMEOUT, self.stream.write_all(bytes));
         Ok(write.await.map_err(|_| Closed::Timeout("read its replies"))??)
+    }
+}
+
+/// The daemon's answer as it goes over the wire.
+fn encode_answer(reply: Reply) -> Result<Vec<u8>, serde_json::Error> {
+    match reply {
+        Reply::Bonds(bonds) => encode_reply(&Status { bonds }, false),
+        Reply::Stations(stations) => encode_reply(&Stations { stations }, false),
+        Reply::Networks(networks) => encode_reply(&Networks { networks }, false),
+        Reply::AccessPoints(access_points) => encode_reply(&AccessPoints { access_points }, false),
+        Reply::Joined(station) => encode_reply(&Joined { station: *station }, false),
+        Reply::Done => encode_reply(&serde_json::json!({}), false),
     }
 }
 

@@ -1,24 +1,73 @@
 //! From the core's words to those of the interface.
 
+use std::collections::BTreeMap;
+
 use hitless_api as api;
+use hitless_core::config::FailOverMac;
 use hitless_core::event::{self, Notice, Snapshot};
+use hitless_core::wifi::Ssid;
+
+use crate::config::secret;
+
+/// What the machine of a bond does not know of it.
+#[derive(Clone, Debug)]
+pub struct Surroundings<'a> {
+    /// The interface's name.
+    pub name: &'a str,
+    /// What carries its frames.
+    pub driver: api::Driver,
+    /// By its name in Linux bonding.
+    pub mode: &'a str,
+    /// What is in force.
+    pub fail_over_mac: FailOverMac,
+    /// Why that, where it was found out.
+    pub fail_over_mac_reason: Option<String>,
+    /// How stations are doing, by interface name.
+    pub wifi: &'a BTreeMap<String, api::Wifi>,
+}
 
 /// A bond for the interface.
-pub fn bond(name: &str, driver: api::Driver, mode: &str, snapshot: &Snapshot) -> api::Bond {
+pub fn bond(surroundings: &Surroundings<'_>, snapshot: &Snapshot) -> api::Bond {
     api::Bond {
-        name: name.to_owned(),
-        driver,
-        mode: mode.to_owned(),
+        name: surroundings.name.to_owned(),
+        driver: surroundings.driver,
+        mode: surroundings.mode.to_owned(),
+        fail_over_mac: fail_over_mac(surroundings.fail_over_mac).to_owned(),
+        fail_over_mac_reason: surroundings.fail_over_mac_reason.clone(),
         active: snapshot.active.clone(),
         primary: snapshot.primary.clone(),
         carrier: snapshot.carrier,
         mac: snapshot.mac.map(|mac| mac.to_string()),
-        ports: snapshot.ports.iter().map(port).collect(),
+        ports: snapshot.ports.iter().map(|entry| port(entry, surroundings.wifi)).collect(),
         last_failover: snapshot.last_failover.as_ref().map(failover),
     }
 }
 
-fn port(port: &event::PortSnapshot) -> api::Port {
+fn fail_over_mac(policy: FailOverMac) -> &'static str {
+    match policy {
+        FailOverMac::None => "none",
+        FailOverMac::Active => "active",
+        FailOverMac::Follow => "follow",
+    }
+}
+
+/// The name of a network for the interface: for people, and in hex digits where that is not exactly it.
+pub fn ssid(ssid: &Ssid) -> (String, Option<String>) {
+    let shown = ssid.to_string();
+    let exact = shown.as_bytes() == ssid.octets();
+    let hex = || ssid.octets().iter().map(|octet| format!("{octet:02x}")).collect();
+    (shown, (!exact).then(hex))
+}
+
+/// The name of a network from the interface; `None` where it cannot be one.
+pub fn to_ssid(text: &str, hex: Option<&str>) -> Option<Ssid> {
+    match hex {
+        Some(hex) => Ssid::new(secret::from_hex(hex)?),
+        None => Ssid::new(text.as_bytes()),
+    }
+}
+
+fn port(port: &event::PortSnapshot, wifi: &BTreeMap<String, api::Wifi>) -> api::Port {
     api::Port {
         name: port.name.clone(),
         index: port.port.map(|id| id.0),
@@ -32,6 +81,7 @@ fn port(port: &event::PortSnapshot) -> api::Port {
             event::Duplex::Half => api::Duplex::Half,
             event::Duplex::Full => api::Duplex::Full,
         }),
+        wifi: wifi.get(&port.name).cloned(),
     }
 }
 
@@ -58,6 +108,10 @@ fn cause(cause: event::Cause) -> api::Cause {
         event::Cause::FirstPort => api::Cause::FirstPort,
         event::Cause::CarrierLost => api::Cause::CarrierLost,
         event::Cause::ProbesLost => api::Cause::ProbesLost,
+        event::Cause::BeaconsLost => api::Cause::BeaconsLost,
+        event::Cause::Deauthenticated => api::Cause::Deauthenticated,
+        event::Cause::SignalLow => api::Cause::SignalLow,
+        event::Cause::OtherNetwork => api::Cause::OtherNetwork,
         event::Cause::PortVanished => api::Cause::PortVanished,
         event::Cause::PortRemoved => api::Cause::PortRemoved,
         event::Cause::PortRefused => api::Cause::PortRefused,
@@ -85,6 +139,9 @@ pub fn notice(bond: &str, time_us: u64, notice: &Notice) -> api::Notice {
         Notice::Attached { port } => api::Notice { port: Some(port.clone()), ..new(api::Kind::Attached) },
         Notice::Detached { port } => api::Notice { port: Some(port.clone()), ..new(api::Kind::Detached) },
         Notice::Carrier { up } => api::Notice { carrier: Some(*up), ..new(api::Kind::Carrier) },
+        Notice::OtherSegment { port, .. } => {
+            api::Notice { port: Some(port.clone()), ..new(api::Kind::OtherSegment) }
+        }
         Notice::Drift { what } => api::Notice { what: Some(what.clone()), ..new(api::Kind::Drift) },
         Notice::Retry { what, failure } => api::Notice {
             what: Some(what.clone()),
@@ -110,6 +167,10 @@ mod tests {
             Cause::FirstPort,
             Cause::CarrierLost,
             Cause::ProbesLost,
+            Cause::BeaconsLost,
+            Cause::Deauthenticated,
+            Cause::SignalLow,
+            Cause::OtherNetwork,
             Cause::PortVanished,
             Cause::PortRemoved,
             Cause::PortRefused,
@@ -122,6 +183,20 @@ mod tests {
         let states = [LinkState::Down, LinkState::Back, LinkState::Fail, LinkState::Up];
         assert_eq!(states.map(link), api::LinkState::ALL);
         assert_eq!(states.map(|s| s.to_string()), states.map(|s| link(s).as_str().to_owned()));
+    }
+
+    #[test]
+    fn names_of_networks_survive_the_way_there_and_back() {
+        for octets in ["home".as_bytes(), "Café".as_bytes(), b"caf\xe9", b"a\x1b[2Jb", b"\\xff", &[0; 32]] {
+            let name = Ssid::new(octets).unwrap();
+            let (text, hex) = ssid(&name);
+            assert_eq!(to_ssid(&text, hex.as_deref()), Some(name));
+        }
+        assert_eq!(ssid(&Ssid::new(b"caf\xe9").unwrap()), ("caf\\xe9".to_owned(), Some("636166e9".to_owned())));
+        assert_eq!(ssid(&Ssid::new("Café".as_bytes()).unwrap()).1, None);
+        for (text, hex) in [("", None), (&*"x".repeat(33), None), ("home", Some("6")), ("home", Some("+6"))] {
+            assert_eq!(to_ssid(text, hex), None);
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ const BSS_PARAM_BEACON_INTERVAL: u16 = 5;
 
 /// Bits of `struct nl80211_sta_flag_update` (`enum nl80211_sta_flags`).
 const FLAG_AUTHORIZED: u32 = 1 << 1;
+const FLAG_TDLS_PEER: u32 = 1 << 6;
 const FLAG_ASSOCIATED: u32 = 1 << 7;
 
 /// A time unit of IEEE 802.11.
@@ -73,13 +74,15 @@ fn interface_kind(kind: u32) -> InterfaceKind {
     }
 }
 
-/// What an answer to `NL80211_CMD_GET_STATION` says of the access point, which from a station's side is one.
+/// What an answer to `NL80211_CMD_GET_STATION` says of the access point, which to a station is a station, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct AccessPoint {
     pub(super) bssid: MacAddr,
     pub(super) reception: Reception,
     pub(super) counters: Counters,
     pub(super) associated: Option<bool>,
+    /// Not an access point at all, but another station on a direct link.
+    pub(super) direct: bool,
     pub(super) authorized: Option<bool>,
     pub(super) beacon_interval: Option<Duration>,
 }
@@ -96,7 +99,7 @@ impl AccessPoint {
             }
         }
         access_point.bssid = bssid?;
-        Some(access_point)
+        Some(access_point).filter(|access_point| !access_point.direct)
     }
 
     fn read_info(&mut self, octets: &[u8]) {
@@ -118,6 +121,7 @@ impl AccessPoint {
                 STA_FLAGS => {
                     self.associated = flag_in(value, FLAG_ASSOCIATED);
                     self.authorized = flag_in(value, FLAG_AUTHORIZED);
+                    self.direct = flag_in(value, FLAG_TDLS_PEER) == Some(true);
                 }
                 _ => {}
             }

@@ -12,6 +12,7 @@ mod net;
 mod others;
 mod policy;
 mod speed;
+mod standby;
 
 use std::collections::BTreeMap;
 

@@ -182,6 +182,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn open(namespace: &str, interface: &str) -> Self {
+        Self::open_for(namespace, interface, libc::ETH_P_ALL as u16)
+    }
+
+    /// The same for one ethertype. It hears what the interface's own stack gets: after tc, and not before.
+    pub(crate) fn open_for(namespace: &str, interface: &str, ethertype: u16) -> Self {
         let socket = within(namespace, || {
             let index = nix::net::if_::if_nametoindex(interface).unwrap();
             let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)
@@ -189,7 +194,7 @@ impl Wire {
             // SAFETY: sockaddr_ll is integers only, for which zero is a value.
             let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
             address.sll_family = libc::AF_PACKET as u16;
-            address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+            address.sll_protocol = ethertype.to_be();
             address.sll_ifindex = index as i32;
             let on: libc::c_int = 1;
             // SAFETY: the descriptor is open, and the pointers and lengths are those of local variables.
