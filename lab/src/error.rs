@@ -83,6 +83,12 @@ pub enum LabError {
         /// Why it could not be read.
         source: serde_json::Error,
     },
+    /// What the guest with Wi-Fi boots from has not been fetched.
+    #[error("no guest kernel with Wi-Fi in {looked}: run `make deps`, or lab/guest-kernel")]
+    NoGuestKernel {
+        /// Where it was looked for.
+        looked: String,
+    },
     /// The guest kernel did not get as far as running the command.
     #[error("the guest kernel {what}; its console:\n{console}")]
     Guest {

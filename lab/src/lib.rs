@@ -1,8 +1,8 @@
 //! The laboratory: everything that a claim about hitless is tested with for real.
 //!
 //! It makes networks out of network namespaces ([`netns`], [`topology`]), runs the daemon in them ([`daemon`]),
-//! measures traffic at the receiver ([`meter`], [`tcp`]) and boots a guest kernel that has the bonding driver
-//! ([`uml`]). `make demo`, `make bench` and the integration tests stand on it. It is not part of the product, and it
+//! measures traffic at the receiver ([`meter`], [`tcp`]) and boots guest kernels ([`guest`]) that have the bonding driver
+//! ([`uml`]) or, slower, Wi-Fi as well ([`qemu`], [`wifi`]). `make demo`, `make bench` and the integration tests stand on it. It is not part of the product, and it
 //! never changes anything in the machine's own network namespace.
 //!
 //! ```text
@@ -16,10 +16,12 @@
 
 pub mod daemon;
 pub mod error;
+pub mod guest;
 pub mod interrupt;
 pub mod meter;
 pub mod netns;
 pub mod paced;
+pub mod qemu;
 mod scratch;
 pub mod table;
 pub mod tcp;

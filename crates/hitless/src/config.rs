@@ -6,6 +6,7 @@
 
 mod address;
 mod arguments;
+mod mask;
 mod names;
 mod options;
 mod ports;
@@ -144,7 +145,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, Report> {
     let mut problems = Vec::new();
     let raw = raw::read(text, &mut problems);
     let config = validate::config(&raw, &mut problems);
-    report::finish(config, problems, text, path)
+    report::finish(config, problems, &mask::mask(text), path)
 }
 
 impl Config {

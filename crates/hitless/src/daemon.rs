@@ -9,6 +9,7 @@ mod ip;
 mod pace;
 mod peers;
 mod preflight;
+mod radios;
 mod requests;
 mod service;
 mod sockets;
@@ -20,7 +21,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use hitless_core::event::Notice;
+use hitless_core::event::{Event, Notice};
 use hitless_core::time::Instant;
 use hitless_linux::alarm::Alarm;
 use hitless_linux::carrier::LinkProbe;
@@ -28,6 +29,9 @@ use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::netlink::{LinkEvent, LinkEvents, Netlink};
 use hitless_linux::privilege::{self, MissingPrivilege};
+use hitless_linux::rfkill::{RfkillEvent, RfkillEvents};
+use hitless_linux::suspend::SleepGauge;
+use hitless_linux::wireless::{Wireless, WirelessEvent, WirelessEvents};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -98,6 +102,9 @@ struct Daemon {
     tools: Tools,
     probe: LinkProbe,
     links: LinkEvents,
+    wireless: WirelessEvents,
+    rfkill: RfkillEvents,
+    sleep: SleepGauge,
     server: Server,
     requests: mpsc::Receiver<Request>,
     heard: mpsc::Receiver<Heard>,
@@ -115,6 +122,8 @@ struct Daemon {
 /// What ended the wait.
 enum Woken {
     Link(LinkEvent),
+    Wireless(WirelessEvent),
+    Rfkill(RfkillEvent),
     Completed(Completed),
     Heard(Heard),
     Request(Request),
@@ -129,13 +138,17 @@ impl Daemon {
         check_privileges(&config)?;
         let (server, requests) = Server::bind(&options.socket)?;
         let (netlink, links) = Netlink::open()?;
+        let (wireless_requests, wireless) = Wireless::open()?;
         let ledger = Rc::new(RefCell::new(Ledger::open(&options.socket)?));
         let (heard_sender, heard) = mpsc::channel(sockets::QUEUE);
         let mut daemon = Self {
             source: options.config,
-            tools: Tools { netlink, ledger },
+            tools: Tools { netlink, ledger, wireless: Rc::new(wireless_requests) },
             probe: LinkProbe::open()?,
             links,
+            wireless,
+            rfkill: RfkillEvents::open()?,
+            sleep: SleepGauge::new(),
             server,
             requests,
             heard,
@@ -247,6 +260,12 @@ impl Daemon {
             let now = self.now();
             match woken {
                 Woken::Link(event) => self.link_event(now, event).await?,
+                Woken::Wireless(event) => {
+                    for bond in self.bonds.values_mut() {
+                        bond.wireless_event(now, &event);
+                    }
+                }
+                Woken::Rfkill(event) => self.radio_switched(now, event),
                 Woken::Completed(completed) => self.complete(now, completed),
                 Woken::Heard(Heard { bond, port, frame }) => {
                     if let Some(bond) = self.bonds.get_mut(&bond) {
@@ -304,9 +323,11 @@ impl Daemon {
         }
         Ok(tokio::select! {
             biased;
+            event = self.wireless.next() => Woken::Wireless(event?),
             event = self.links.next() => Woken::Link(event?),
             Some(completed) = self.work.next() => Woken::Completed(completed),
             rung = self.alarm.ring() => rung.map(|()| Woken::Timeout)?,
+            event = self.rfkill.next() => Woken::Rfkill(event?),
             Some(heard) = self.heard.recv() => Woken::Heard(heard),
             Some(request) = self.requests.recv() => Woken::Request(request),
             _ = terminate.recv() => Woken::Terminate,
@@ -320,11 +341,34 @@ impl Daemon {
         self.work.extend(follow_up);
     }
 
+    fn radio_switched(&mut self, now: Instant, event: RfkillEvent) {
+        let (switch, blocked) = match event {
+            RfkillEvent::Switched(block) => (block.switch, block.is_blocked()),
+            RfkillEvent::Gone { switch } => (switch, false),
+        };
+        for bond in self.bonds.values_mut() {
+            bond.radio_switched(now, switch, blocked);
+        }
+    }
+
     fn timeout(&mut self, now: Instant) {
+        if let Some(slept) = self.sleep.slept() {
+            tracing::info!("awake again after {} s", slept.as_secs());
+            self.resumed(now);
+        }
         self.service.tick(now);
         for bond in self.bonds.values_mut() {
             bond.poll_carriers(now, self.pace, &mut self.probe);
             bond.timeout(now);
+        }
+    }
+
+    /// The machine has slept: it may be anywhere, and nothing that was learnt from others is to be trusted.
+    fn resumed(&mut self, now: Instant) {
+        self.pace.link_event(now);
+        for bond in self.bonds.values_mut() {
+            bond.machine.handle(now, Event::Resumed);
+            bond.look_soon(now);
         }
     }
 
@@ -411,7 +455,7 @@ fn check_privileges(config: &Config) -> Result<(), MissingPrivilege> {
 
 fn publish(server: &Server, bond: &str, notice: &Notice) {
     match notice {
-        Notice::Drift { .. } | Notice::Retry { .. } | Notice::Carrier { up: false } => {
+        Notice::Drift { .. } | Notice::Retry { .. } | Notice::OtherSegment { .. } | Notice::Carrier { up: false } => {
             tracing::warn!("{bond}: {notice}");
         }
         Notice::Failover(_)

@@ -17,6 +17,7 @@ use hitless_linux::ebpf::DatapathError;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::netlink::Netlink;
+use hitless_linux::wireless::{InterfaceKind, Wireless};
 
 use crate::causes::chain;
 use crate::config::{Bond, DriverChoice};
@@ -31,6 +32,15 @@ pub struct Tools {
     pub netlink: Netlink,
     /// What ports were like when they were found.
     pub ledger: Rc<RefCell<Ledger>>,
+    /// The connection to the part of the kernel that knows of Wi-Fi.
+    pub wireless: Rc<Wireless>,
+}
+
+impl Tools {
+    /// Is it a Wi-Fi interface, and of which kind? `None` where it is none.
+    pub fn wireless_kind(&self, index: u32) -> Option<InterfaceKind> {
+        self.wireless.interface(index).ok().flatten().map(|interface| interface.kind)
+    }
 }
 
 /// Why a driver could not do something.
@@ -103,6 +113,14 @@ pub enum DriverError {
         port: String,
         /// Why.
         reason: &'static str,
+    },
+    /// The interface keeps the address that it has.
+    #[error("{port} refuses the bond's address, which fail-over-mac = \"none\" gives to all ports: use \"auto\" or \"active\"")]
+    AddressRefused {
+        /// The interface.
+        port: String,
+        /// What the kernel said.
+        source: RequestError,
     },
     /// The interface is gone.
     #[error("the interface with index {0} is gone")]

@@ -31,6 +31,9 @@ pub struct Found {
     pub ipv6_disabled: Option<bool>,
     /// Did it receive everything?
     pub promisc: bool,
+    /// Might it sleep between Wi-Fi beacons? `None`: it is not Wi-Fi, or cannot.
+    #[serde(default)]
+    pub power_save: Option<bool>,
     /// What addresses and routes it had, which are the bond's now.
     pub gave: Belongings,
     /// Was it given back, and is remembered only for what it gave, which it gets back when the bond is removed?
@@ -232,6 +235,7 @@ mod tests {
             allmulti: false,
             ipv6_disabled: Some(false),
             promisc: false,
+            power_save: None,
             gave: Belongings::default(),
             left: false,
         }

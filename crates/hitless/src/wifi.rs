@@ -3,4 +3,5 @@
 //! Not responsible for what a bond makes of it: the machine hears of associations and decides.
 
 pub mod network;
+pub mod pulse;
 pub mod supplicant;

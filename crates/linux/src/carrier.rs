@@ -39,6 +39,9 @@ const NLMSG_HEADER: usize = 16;
 const IFINFO: usize = 16;
 const IFINFO_FLAGS: usize = 8;
 
+/// `IF_OPER_DORMANT` (linux/if.h).
+const IF_OPER_DORMANT: u8 = 5;
+
 /// The longest hardware address (`MAX_ADDR_LEN`).
 const MAX_ADDR_LEN: usize = 32;
 
@@ -100,7 +103,8 @@ impl LinkProbe {
         Ok(Self { socket, netlink })
     }
 
-    /// Does the interface have a carrier? One that is switched off has none.
+    /// Does the interface have a carrier? One that is switched off has none, and one that waits for its keys (it is
+    /// dormant, RFC 2863: 802.1X, or the handshake of WPA) has none yet: nothing but that handshake gets through.
     ///
     /// Costs some microseconds, and waits for whoever holds the kernel's lock on interfaces (rtnl).
     ///
@@ -263,12 +267,16 @@ fn carrier_in(answer: &[u8]) -> Result<bool, Cause> {
         }
         (Some(kind), _, Some(flags)) if kind == i32::from(libc::RTM_NEWLINK) => {
             let attributes = answer.get(NLMSG_HEADER + IFINFO..).unwrap_or_default();
-            let carrier = NlasIterator::new(attributes)
-                .map_while(Result::ok)
-                .find(|attribute| attribute.kind() == libc::IFLA_CARRIER)
-                .ok_or(Cause::Answer("carrier"))?;
+            let (mut carrier, mut dormant) = (None, false);
+            for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
+                match attribute.kind() {
+                    libc::IFLA_CARRIER => carrier = attribute.value().first().map(|carrier| *carrier != 0),
+                    libc::IFLA_OPERSTATE => dormant = attribute.value().first() == Some(&IF_OPER_DORMANT),
+                    _ => {}
+                }
+            }
             let up = flags & libc::IFF_UP.cast_unsigned() != 0;
-            Ok(up && carrier.value().first().is_some_and(|carrier| *carrier != 0))
+            Ok(up && !dormant && carrier.ok_or(Cause::Answer("carrier"))?)
         }
         _ => Err(Cause::Answer("form that is known")),
     }

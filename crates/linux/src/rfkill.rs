@@ -94,6 +94,9 @@ impl RfkillEvents {
             let mut buffer = [0; BUFFER];
             let read = device.async_io(Interest::READABLE, |mut device| device.read(&mut buffer)).await;
             let length = read.map_err(read_error)?;
+            if length == 0 {
+                return Err(read_error(io::ErrorKind::UnexpectedEof.into()));
+            }
             if let Some(event) = buffer.get(..length).and_then(event) {
                 return Ok(event);
             }
@@ -111,6 +114,7 @@ pub fn blocks() -> Result<Vec<Block>, RequestError> {
     loop {
         let mut buffer = [0; BUFFER];
         match device.read(&mut buffer) {
+            Ok(0) => return Ok(blocks),
             Ok(length) => match buffer.get(..length).and_then(event) {
                 Some(RfkillEvent::Switched(block)) => {
                     blocks.retain(|known: &Block| known.switch != block.switch);
@@ -141,7 +145,9 @@ fn open() -> Result<Option<File>, RequestError> {
     match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(DEVICE) {
         Ok(device) => Ok(Some(device)),
         // No such device node, or nothing behind it.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => Ok(None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => {
+            Ok(None)
+        }
         Err(error) => Err(Cause::from(error).of("open", DEVICE)),
     }
 }
@@ -161,5 +167,33 @@ fn event(octets: &[u8]) -> Option<RfkillEvent> {
         }
         (WLAN, OP_DEL) => Some(RfkillEvent::Gone { switch }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn reads_what_is_about_wifi() {
+        let block = |soft, hard| Some(RfkillEvent::Switched(Block { switch: 3, soft, hard }));
+        assert_eq!(event(&[3, 0, 0, 0, WLAN, OP_ADD, 0, 0, 1]), block(false, false));
+        assert_eq!(event(&[3, 0, 0, 0, WLAN, OP_CHANGE, 1, 0]), block(true, false));
+        assert_eq!(event(&[3, 0, 0, 0, WLAN, OP_CHANGE, 0, 1, 1, 0]), block(false, true));
+        assert_eq!(event(&[3, 0, 0, 0, WLAN, OP_DEL, 0, 0]), Some(RfkillEvent::Gone { switch: 3 }));
+        // Bluetooth, something new, too short.
+        assert_eq!(event(&[3, 0, 0, 0, 2, OP_CHANGE, 1, 0]), None);
+        assert_eq!(event(&[3, 0, 0, 0, WLAN, 4, 1, 0]), None);
+        assert_eq!(event(&[3, 0, 0, 0, WLAN, OP_ADD, 1]), None);
+    }
+
+    #[test]
+    fn what_is_not_wireless_has_no_switch() {
+        assert_eq!(switch_of("lo"), None);
+        assert_eq!(switch_of("no-such-port"), None);
+        assert_eq!(switch_of("../lo"), None);
+        blocks().unwrap();
     }
 }

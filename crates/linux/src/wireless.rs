@@ -18,6 +18,8 @@ use crate::error::{Cause, RequestError};
 mod event;
 mod genl;
 mod message;
+#[cfg(test)]
+mod tests;
 
 pub use event::{WirelessEvent, WirelessEvents};
 
@@ -30,6 +32,7 @@ const NL80211: &str = "nl80211";
 /// Commands (`enum nl80211_commands`).
 const GET_INTERFACE: u8 = 5;
 const GET_STATION: u8 = 17;
+const GET_SCAN: u8 = 32;
 const SET_POWER_SAVE: u8 = 61;
 const GET_POWER_SAVE: u8 = 62;
 
@@ -44,7 +47,8 @@ pub struct Wireless(Mutex<Requests>);
 pub struct Interface {
     /// As what it takes part.
     pub kind: InterfaceKind,
-    /// The network that a station is associated with, or that an access point announces.
+    /// The network that an access point announces, or that a station is associated with. Of a station that a supplicant
+    /// looks after, the kernel does not say it here, but [`Wireless::station`] finds it.
     pub ssid: Option<Ssid>,
     /// The centre of the channel that it is on, in MHz; the primary one of several.
     pub frequency_mhz: Option<u32>,
@@ -155,11 +159,14 @@ impl Wireless {
             if interface.kind != InterfaceKind::Station {
                 return Ok(None);
             }
-            let mut access_point = None;
-            let known = requests.exchange(GET_STATION, Ask::All, &[(ATTR_IFINDEX, &index.to_ne_bytes())], |message| {
-                access_point = access_point.take().or_else(|| AccessPoint::read(message.attributes));
-            })?;
-            Ok(known.map(|()| message::station(interface, access_point)))
+            let access_point = requests.access_point(index)?;
+            let mut station = message::station(interface, access_point);
+            if let Some(association) = &mut station.association
+                && association.ssid.is_none()
+            {
+                association.ssid = requests.associated_ssid(index)?;
+            }
+            Ok(Some(station))
         })
     }
 
@@ -172,9 +179,14 @@ impl Wireless {
         self.ask("ask for the counters of", index, |requests| {
             let index = &index.to_ne_bytes();
             let mut access_point = None;
-            requests.exchange(GET_STATION, Ask::One, &[(ATTR_IFINDEX, index), (ATTR_MAC, &bssid.0)], |message| {
-                access_point = AccessPoint::read(message.attributes);
-            })?;
+            requests.exchange(
+                GET_STATION,
+                Ask::One,
+                &[(ATTR_IFINDEX, index), (ATTR_MAC, &bssid.0)],
+                |message| {
+                    access_point = AccessPoint::read(message.attributes);
+                },
+            )?;
             Ok(access_point.map(|access_point| access_point.counters))
         })
     }
@@ -237,6 +249,26 @@ impl Requests {
             interface = message::interface(message.attributes);
         })?;
         Ok(interface)
+    }
+
+    /// The access point that a station is associated with, or about to be.
+    fn access_point(&mut self, index: u32) -> Result<Option<AccessPoint>, Cause> {
+        let mut access_point = None;
+        self.exchange(GET_STATION, Ask::All, &[(ATTR_IFINDEX, &index.to_ne_bytes())], |message| {
+            access_point = access_point.take().or_else(|| AccessPoint::read(message.attributes));
+        })?;
+        Ok(access_point)
+    }
+
+    /// The network that a station is associated with, from what it heard of its access point.
+    ///
+    /// As long as a supplicant looks after the station, this is the one place where the kernel has it.
+    fn associated_ssid(&mut self, index: u32) -> Result<Option<Ssid>, Cause> {
+        let mut ssid = None;
+        self.exchange(GET_SCAN, Ask::All, &[(ATTR_IFINDEX, &index.to_ne_bytes())], |message| {
+            ssid = ssid.take().or_else(|| message::associated_ssid(message.attributes));
+        })?;
+        Ok(ssid)
     }
 
     /// Send a request to nl80211. `None` if that is not there, or the interface or association that is asked about.

@@ -12,4 +12,5 @@ mod macs;
 mod options;
 mod oracle;
 mod ports;
+mod standby;
 mod support;

@@ -168,3 +168,15 @@ fn far(port: &str) -> &'static str {
         other => panic!("{other}?"),
     }
 }
+
+/// The filters on what comes in by an interface; empty where there are none.
+pub(crate) fn filters(host: &Namespace, name: &str) -> String {
+    host.run(&["tc", "filter", "show", "dev", name, "ingress"]).unwrap().trim().to_owned()
+}
+
+/// From here on, this guest takes no BPF filters.
+pub(crate) fn without_bpf_filters() {
+    std::fs::write("/proc/sys/kernel/modprobe", "/bin/false").unwrap();
+    let output = std::process::Command::new("rmmod").arg("cls_bpf").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -46,7 +46,7 @@ fn colour(notice: &Notice) -> anstyle::Style {
         Kind::Link => style::link(notice.link.unwrap_or(LinkState::Down)),
         Kind::Carrier if notice.carrier == Some(true) => style::GOOD,
         Kind::Carrier | Kind::Retry => style::BAD,
-        Kind::Drift => style::UNSURE,
+        Kind::Drift | Kind::OtherSegment => style::UNSURE,
         Kind::Waiting | Kind::Attached | Kind::Detached => anstyle::Style::new(),
     }
 }

@@ -64,7 +64,7 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
         .map(|(_, known)| known)
 }
 
-/// Everything that is wrong with a configuration, with its text. Displayed without colour.
+/// Everything that is wrong with a configuration, with its text, from which secrets are taken out. Displayed without colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     path: String,
@@ -142,21 +142,22 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// The configuration if nothing is wrong with it, else the report.
+/// The configuration if nothing is wrong with it, else the report. `shown` is the text without its secrets, with every
+/// byte in its place.
 pub(super) fn finish(
     config: Config,
     mut problems: Vec<Problem>,
-    text: &str,
+    shown: &str,
     path: &str,
 ) -> Result<Config, Report> {
     if problems.is_empty() {
         return Ok(config);
     }
     for problem in &mut problems {
-        problem.span = within(text, &problem.span);
+        problem.span = within(shown, &problem.span);
     }
     problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
-    Err(Report { path: path.to_owned(), text: text.to_owned(), problems })
+    Err(Report { path: path.to_owned(), text: shown.to_owned(), problems })
 }
 
 /// The span cut to the first line it touches and to whole characters: a table's span may go on for many lines.

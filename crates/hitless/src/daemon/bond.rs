@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use hitless_core::event::{
-    Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, Snapshot,
+    Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, PortSnapshot, Snapshot,
 };
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
@@ -15,10 +15,13 @@ use hitless_core::time::Instant;
 use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
+use hitless_linux::rfkill;
+use hitless_linux::wireless::WirelessEvent;
 use tokio::sync::mpsc;
 
 use super::pace::Pace;
 use super::sockets::{Heard, Sockets};
+use super::radios::Radios;
 use super::{BondId, ip, peers};
 use crate::causes::chain;
 use crate::config::{Bond, IpConfig};
@@ -91,6 +94,7 @@ pub(super) struct BondTask {
     pub(super) driver: Driver,
     tools: Tools,
     pub(super) sockets: Sockets,
+    pub(super) radios: Radios,
     ports: BTreeMap<PortId, Seen>,
     own_link: Option<OwnLink>,
     next_poll: Instant,
@@ -117,6 +121,7 @@ impl BondTask {
     ) -> Self {
         Self {
             id,
+            radios: Radios::new(tools.wireless.clone()),
             machine: Machine::new(config.options.clone(), driver.offload()),
             config,
             driver,
@@ -188,6 +193,12 @@ impl BondTask {
             }
         }
         self.machine.handle(now, Event::Carrier { port, up: carrier });
+        // A carrier comes and goes with an association: what is known of that is out of date.
+        if self.is_wireless(port, link)
+            && let Some(event) = self.radios.look(now, port)
+        {
+            self.machine.handle(now, event);
+        }
         // What comes within the next second may be held back.
         self.next_poll = self.next_poll.min(now + self.config.options.miimon);
     }
@@ -198,6 +209,7 @@ impl BondTask {
             return;
         }
         self.sockets.forget(port);
+        self.radios.forget(port);
         if let Err(error) = self.tools.ledger.borrow_mut().vanished(&self.config.name, index) {
             tracing::warn!(bond = self.config.name, error = chain(&error));
         }
@@ -232,8 +244,14 @@ impl BondTask {
             permanent_mac: found.or(kernels).or(link.mac).unwrap_or_default(),
             speed_mbps,
             duplex,
-            wireless: link.is_wireless(),
+            wireless: self.is_wireless(PortId(link.index), link),
         }
+    }
+
+    fn is_wireless(&self, port: PortId, link: &Link) -> bool {
+        self.radios.seen(port).is_some()
+            || self.tools.wireless_kind(link.index).is_some()
+            || link.is_wireless()
     }
 
     /// The bond's own interface or its parked peer changed: something about it may have to be put right.
@@ -281,8 +299,42 @@ impl BondTask {
         }
     }
 
+    /// Something happened on a wireless interface, perhaps one of ours.
+    pub(super) fn wireless_event(&mut self, now: Instant, event: &WirelessEvent) {
+        for event in self.radios.event(now, event) {
+            self.machine.handle(now, event);
+        }
+    }
+
+    /// A switch for radios was turned.
+    pub(super) fn radio_switched(&mut self, now: Instant, switch: u32, blocked: bool) {
+        let ports = self.ports.iter().filter(|(_, seen)| rfkill::switch_of(&seen.link.name) == Some(switch));
+        let ports: Vec<PortId> = ports.map(|(port, _)| *port).collect();
+        for port in ports {
+            if let Some(event) = self.radios.blocked(now, port, blocked) {
+                self.machine.handle(now, event);
+            }
+            // It has been switched off with it, and is to be on again.
+            self.look_soon(now);
+        }
+    }
+
+    /// The active port's access point is watched, as long as there is another port to go to.
+    fn watch_access_point(&mut self, now: Instant) {
+        if self.radios.is_empty() {
+            return;
+        }
+        let Snapshot { active, ports, .. } = self.snapshot();
+        let usable = |port: &PortSnapshot| port.link.is_usable() && Some(&port.name) != active.as_ref();
+        let active = ports.iter().find(|port| port.active && ports.iter().any(usable));
+        self.radios.watch(now, active.and_then(|port| port.port));
+    }
+
     /// Time has passed.
     pub(super) fn timeout(&mut self, now: Instant) {
+        for event in self.radios.timeout(now) {
+            self.machine.handle(now, event);
+        }
         if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.machine.handle_timeout(now);
         }
@@ -299,7 +351,7 @@ impl BondTask {
         let observation = Some(self.next_observation).filter(|_| !self.observing && self.under_way == 0);
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let address = self.address_at().filter(|_| self.under_way == 0);
-        [poll, observation, machine, address].into_iter().flatten().min()
+        [poll, observation, machine, address, self.radios.deadline()].into_iter().flatten().min()
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------
@@ -307,6 +359,7 @@ impl BondTask {
     /// Carries out what the machine wants. Returns what takes longer, and what the world should be told.
     pub(super) fn drain(&mut self, now: impl Fn() -> Instant) -> (Vec<Work>, Vec<Notice>) {
         let mut work = Vec::new();
+        self.watch_access_point(now());
         while let Some((id, action)) = self.machine.poll_action(now()) {
             self.actions_begun += 1;
             match self.perform_now(&action) {
@@ -350,6 +403,11 @@ impl BondTask {
                 self.sockets.stop_listening(*port);
                 Ok(())
             }
+            Action::SetPowerSave { port, on } => {
+                let ledger = self.tools.ledger.borrow();
+                let found = ledger.get(&self.config.name, port.0).and_then(|found| found.power_save);
+                self.radios.set_power_save(*port, *on, found)
+            }
             Action::Attach { .. }
             | Action::Detach { .. }
             | Action::Program(_)
@@ -380,7 +438,8 @@ impl BondTask {
                 | Action::SetPortMac { .. }
                 | Action::SetCarrier(_)
                 | Action::Send { .. }
-                | Action::Listen { .. } => return driver.perform(action).await,
+                | Action::Listen { .. }
+                | Action::SetPowerSave { .. } => return driver.perform(action).await,
             };
             result.map_err(|error| Failure(error.to_string()))
         })

@@ -45,7 +45,10 @@ async fn announcements(netlink: &Netlink, bond: u32) -> Result<Vec<Vec<u8>>, Req
         let Some(mac) = link.mac.filter(|mac| mac.is_station()) else { continue };
         let vlan = link.vlan_id.filter(|_| link.link == Some(bond) && !link.link_elsewhere);
         if link.index == bond {
-            frames.extend(announce(netlink, bond, mac).await?);
+            let addresses = announce(netlink, bond, mac).await?;
+            // A bond in a bridge has none; switches are to know its way all the same.
+            let lesson = addresses.is_empty().then(|| wire::lesson(mac));
+            frames.extend(addresses.into_iter().chain(lesson));
         } else if let Some(vlan) = vlan {
             let untagged = announce(netlink, link.index, mac).await?;
             frames.extend(untagged.iter().map(|frame| wire::tagged(frame, vlan)));

@@ -185,7 +185,8 @@ impl EbpfDriver {
             | Action::FindTargets
             | Action::Listen { .. }
             | Action::Send { .. }
-            | Action::CountReceived { .. } => Err(misplaced(&action)),
+            | Action::CountReceived { .. }
+            | Action::SetPowerSave { .. } => Err(misplaced(&action)),
         }
     }
 
@@ -216,7 +217,8 @@ impl EbpfDriver {
             netlink.set_mtu(link.index, bond.mtu).await?;
         }
         if let Some(mac) = mac.filter(|mac| link.mac != Some(*mac)) {
-            netlink.set_mac_even_if_busy(link.index, mac).await?;
+            let given = netlink.set_mac_even_if_busy(link.index, mac).await;
+            given.map_err(|source| DriverError::AddressRefused { port: link.name.clone(), source })?;
         }
         // Groups are joined on the bond, of which the port's own filter knows nothing.
         netlink.set_allmulti(link.index, true).await?;

@@ -220,7 +220,8 @@ impl KernelDriver {
             | Action::NotifyPeers { .. }
             | Action::FindTargets
             | Action::Listen { .. }
-            | Action::CountReceived { .. } => Err(misplaced(&action)),
+            | Action::CountReceived { .. }
+            | Action::SetPowerSave { .. } => Err(misplaced(&action)),
         }
     }
 

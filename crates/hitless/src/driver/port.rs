@@ -9,6 +9,7 @@ use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
 use hitless_linux::takeover::{Belongings, Takeover};
+use hitless_linux::wireless::InterfaceKind;
 
 use super::{DriverError, Tools};
 use crate::causes::chain;
@@ -102,8 +103,12 @@ pub(super) async fn check(tools: &Tools, target: For<'_>, link: &Link) -> Result
     if link.kind.as_deref() == Some("bond") {
         return not_a_port("it is a bond itself, and bonds do not nest");
     }
+    let wireless = tools.wireless_kind(link.index);
+    if wireless.is_some_and(|kind| kind != InterfaceKind::Station) {
+        return not_a_port("it is Wi-Fi, and not a station: only a station sends and receives for itself");
+    }
     // mac80211 answers EBUSY to a station's new address while it is up.
-    if target.terms.follow && link.is_wireless() {
+    if target.terms.follow && (wireless.is_some() || link.is_wireless()) {
         return not_a_port(
             "it is Wi-Fi, which refuses a new address while it is up, as fail-over-mac = \"follow\" wants: \
              use \"none\" or \"active\"",
@@ -135,7 +140,7 @@ async fn note_found(tools: &Tools, target: For<'_>, link: &Link) -> Result<(), D
     let known = tools.ledger.borrow().get(target.bond, link.index).cloned();
     match known {
         Some(found) if found.left => {
-            let found = Found { gave: found.gave, ..describe(link)? };
+            let found = Found { gave: found.gave, ..describe(tools, link)? };
             return Ok(tools.ledger.borrow_mut().enter(target.bond, link.index, found)?);
         }
         Some(_) => return Ok(()),
@@ -147,7 +152,7 @@ async fn note_found(tools: &Tools, target: For<'_>, link: &Link) -> Result<(), D
         .other_owner(target.bond, link.index)
         .map(|(bond, found)| (bond.to_owned(), found.clone()));
     let Some((bond, found)) = owner else {
-        let found = describe(link)?;
+        let found = describe(tools, link)?;
         return Ok(tools.ledger.borrow_mut().enter(target.bond, link.index, found)?);
     };
     // While it is in another bond, it does not look as it was found.
@@ -159,7 +164,7 @@ async fn note_found(tools: &Tools, target: For<'_>, link: &Link) -> Result<(), D
     Ok(ledger.strike(&bond, link.index)?)
 }
 
-fn describe(link: &Link) -> Result<Found, DriverError> {
+fn describe(tools: &Tools, link: &Link) -> Result<Found, DriverError> {
     let Some(mac) = link.mac else {
         return Err(DriverError::NotAPort { port: link.name.clone(), reason: "it has no Ethernet address" });
     };
@@ -171,6 +176,7 @@ fn describe(link: &Link) -> Result<Found, DriverError> {
         allmulti: link.allmulti,
         ipv6_disabled: Ipv6Setting::DisableIpv6.get(&link.name)?.map(|value| value != 0),
         promisc: link.promisc,
+        power_save: tools.wireless.power_save(link.index).ok().flatten(),
         gave: Belongings::default(),
         left: false,
     })
@@ -322,6 +328,12 @@ async fn restore(tools: &Tools, link: &Link, found: &Found) -> Result<(), Driver
     }
     if link.promisc != found.promisc {
         note(netlink.set_promisc(link.index, found.promisc).await.map_err(DriverError::from));
+    }
+    if let Some(on) = found.power_save {
+        match tools.wireless.set_power_save(link.index, on) {
+            Err(error) if !error.is_unsupported() => note(Err(error.into())),
+            Ok(()) | Err(_) => {}
+        }
     }
     if let Some(disabled) = found.ipv6_disabled {
         note(Ipv6Setting::DisableIpv6.set(&link.name, disabled.into()).map(drop).map_err(DriverError::from));

@@ -7,9 +7,11 @@
 //! | [`settings`] | a network of the configuration, in its words |
 //! | [`connection`] | Unix datagrams: requests with their replies, and what it says unasked |
 //! | [`process`] | its one process for all our interfaces |
+//! | [`backoff`] | how long to wait between attempts |
 //!
 //! Not responsible for when to say what: that is [`crate::wifi::station`].
 
+pub mod backoff;
 pub mod connection;
 pub mod event;
 pub mod process;

@@ -20,7 +20,7 @@ use hitless_core::mac::MacAddr;
 use nix::errno::Errno;
 use nix::libc::{CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY};
 use nix::sys::socket::{MsgFlags, recv};
-use rtnetlink::sys::{AsyncSocket as _, Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -244,7 +244,9 @@ impl WirelessEvents {
     fn take(&mut self, length: usize) -> Result<(), Cause> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut result = Ok(());
-        for message in messages(buffer.get(..length).unwrap_or_default()).filter_map(|octets| message(&octets)) {
+        for message in
+            messages(buffer.get(..length).unwrap_or_default()).filter_map(|octets| message(&octets))
+        {
             if message.family == CONTROL {
                 result = result.and(self.take_family(&message));
             } else if Some(message.family) == self.family {
@@ -373,6 +375,13 @@ fn quality(octets: &[u8]) -> Option<Quality> {
     }
 }
 
+/// The events in messages that were read at once, where those of nl80211 have this type.
+#[cfg(test)]
+pub(super) fn events(family: u16, octets: &[u8]) -> Vec<WirelessEvent> {
+    let messages = messages(octets).filter_map(|octets| message(&octets));
+    messages.filter(|message| message.family == family).filter_map(|message| event(&message)).collect()
+}
+
 /// The event that a message of nl80211 is; many are of no interest.
 fn event(message: &Message<'_>) -> Option<WirelessEvent> {
     let said = Said::read(message.attributes);
@@ -401,9 +410,7 @@ fn event(message: &Message<'_>) -> Option<WirelessEvent> {
             Quality::PacketLoss(frames) => WirelessEvent::PacketLoss { index, peer: bssid, frames },
             Quality::SignalCrossed { below, dbm } => WirelessEvent::SignalCrossed { index, below, dbm },
         },
-        CH_SWITCH_NOTIFY => {
-            WirelessEvent::ChannelChanged { index, frequency_mhz: said.frequency_mhz }
-        }
+        CH_SWITCH_NOTIFY => WirelessEvent::ChannelChanged { index, frequency_mhz: said.frequency_mhz },
         NEW_INTERFACE | SET_INTERFACE => WirelessEvent::InterfaceChanged { index },
         DEL_INTERFACE => WirelessEvent::InterfaceGone { index },
         _ => return None,

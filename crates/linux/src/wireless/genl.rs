@@ -235,9 +235,10 @@ pub(super) fn message<'a>(message: &NetlinkBuffer<&'a [u8]>) -> Option<Message<'
 
 /// The attributes in these octets, as far as they are whole.
 pub(super) fn attributes(octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    NlasIterator::new(octets)
-        .map_while(Result::ok)
-        .filter_map(|attribute| Some((attribute.kind(), attribute.into_inner().get(ATTRIBUTE_HEADER..)?)))
+    NlasIterator::new(octets).map_while(Result::ok).filter_map(|attribute| {
+        let value = ATTRIBUTE_HEADER..usize::from(attribute.length());
+        Some((attribute.kind(), attribute.into_inner().get(value)?))
+    })
 }
 
 /// What an acknowledgement, an error, or the end of a list says.

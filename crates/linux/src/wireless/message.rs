@@ -16,6 +16,7 @@ const ATTR_IFTYPE: u16 = 5;
 pub(super) const ATTR_MAC: u16 = 6;
 const ATTR_STA_INFO: u16 = 21;
 pub(super) const ATTR_WIPHY_FREQ: u16 = 38;
+const ATTR_BSS: u16 = 47;
 const ATTR_SSID: u16 = 52;
 pub(super) const ATTR_PS_STATE: u16 = 93;
 
@@ -38,6 +39,14 @@ const RATE_BITRATE32: u16 = 5;
 /// Of the access point's parameters (`enum nl80211_sta_bss_param`): in time units.
 const BSS_PARAM_BEACON_INTERVAL: u16 = 5;
 
+/// Attributes of what a scan heard (`enum nl80211_bss`), and the status of what the station is associated with.
+const BSS_ELEMENTS: u16 = 6;
+const BSS_STATUS: u16 = 9;
+const STATUS_ASSOCIATED: u32 = 1;
+
+/// The element of a beacon that has the network's name (IEEE 802.11, 9.4.2.2).
+const ELEMENT_SSID: u8 = 0;
+
 /// Bits of `struct nl80211_sta_flag_update` (`enum nl80211_sta_flags`).
 const FLAG_AUTHORIZED: u32 = 1 << 1;
 const FLAG_TDLS_PEER: u32 = 1 << 6;
@@ -54,7 +63,7 @@ pub(super) fn interface(octets: &[u8]) -> Option<Interface> {
     for (attribute, value) in attributes(octets) {
         match attribute {
             ATTR_IFTYPE => kind = u32_in(value).map(interface_kind),
-            ATTR_SSID => ssid = Ssid::new(value),
+            ATTR_SSID => ssid = visible_ssid(value),
             ATTR_WIPHY_FREQ => frequency_mhz = u32_in(value),
             _ => {}
         }
@@ -71,6 +80,38 @@ fn interface_kind(kind: u32) -> InterfaceKind {
         7 => InterfaceKind::Mesh,
         8..=10 => InterfaceKind::PeerToPeer,
         _ => InterfaceKind::Other,
+    }
+}
+
+/// The name of the network, in an answer to `NL80211_CMD_GET_SCAN`, if that is the one that the station is associated with.
+pub(super) fn associated_ssid(octets: &[u8]) -> Option<Ssid> {
+    let (_, bss) = attributes(octets).find(|(attribute, _)| *attribute == ATTR_BSS)?;
+    let mut is_associated = false;
+    let mut ssid = None;
+    for (attribute, value) in attributes(bss) {
+        match attribute {
+            BSS_STATUS => is_associated = u32_in(value) == Some(STATUS_ASSOCIATED),
+            BSS_ELEMENTS => ssid = element(value, ELEMENT_SSID).and_then(visible_ssid),
+            _ => {}
+        }
+    }
+    ssid.filter(|_| is_associated)
+}
+
+/// A name, unless it is that of a network that keeps it to itself: none, or as many zeroes.
+fn visible_ssid(octets: &[u8]) -> Option<Ssid> {
+    if octets.iter().all(|octet| *octet == 0) { None } else { Ssid::new(octets) }
+}
+
+/// The first element of a kind: each has a number, a length, and so many octets.
+fn element(mut octets: &[u8], wanted: u8) -> Option<&[u8]> {
+    loop {
+        let [number, length, rest @ ..] = octets else { return None };
+        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+        if *number == wanted {
+            return Some(value);
+        }
+        octets = rest;
     }
 }
 
