@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use hitless_core::config::{
-    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Probes, Validate,
+    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Probes,
+    SameSegment, Validate,
 };
 use hitless_core::event::{
     Action, ActionId, Duplex, Event, Failure, Observation, Offload, Outcome, PortId, PortInfo,
@@ -16,6 +17,7 @@ use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::table::{ForwardingTable, MAX_PORTS, Transmit};
 use hitless_core::time::Instant;
+use hitless_core::wifi::{Association, Reception, Ssid, Station, StationState};
 use hitless_core::wire;
 
 const NAMES: [&str; 6] = ["eth0", "eth1", "wlan0", "enx1", "enx2", "lo"];
@@ -92,7 +94,7 @@ pub fn run(bytes: &[u8]) {
 
 /// What happens; `None`: time passes.
 fn event(bytes: &mut Bytes<'_>, under_way: &mut VecDeque<(ActionId, Action)>) -> Option<Event> {
-    let kind = bytes.octet() % 16;
+    let kind = bytes.octet() % 20;
     let port = bytes.port();
     Some(match kind {
         0 | 1 => Event::PortAppeared { port, info: info(bytes) },
@@ -108,6 +110,9 @@ fn event(bytes: &mut Bytes<'_>, under_way: &mut VecDeque<(ActionId, Action)>) ->
         12 => Event::Switch { port },
         13 => Event::Configure(config(bytes)),
         14 => Event::Observed(observation(bytes)),
+        15 | 16 => Event::Station { port, station: station(bytes) },
+        17 => Event::Rekeyed { port },
+        18 => Event::Resumed,
         _ => return None,
     })
 }
@@ -166,14 +171,38 @@ fn info(bytes: &mut Bytes<'_>) -> PortInfo {
     }
 }
 
+fn ssid(bytes: &mut Bytes<'_>) -> Option<Ssid> {
+    Ssid::new(bytes.pick(&["", "home", "cafe"]))
+}
+
+fn station(bytes: &mut Bytes<'_>) -> Station {
+    let association = Association { ssid: ssid(bytes), bssid: bytes.mac() };
+    let state = match bytes.octet() % 5 {
+        0 => StationState::Away,
+        1 => StationState::Deauthenticated,
+        2 => StationState::Silent(association),
+        _ => StationState::Joined(association),
+    };
+    let signal_dbm = bytes.pick(&[None, Some(i8::MIN), Some(-71), Some(-70), Some(i8::MAX)]);
+    let rate_mbps = bytes.pick(&[None, Some(0), Some(1), Some(300), Some(u32::MAX)]);
+    Station { state, reception: Reception { signal_dbm, rate_mbps } }
+}
+
 fn frame(bytes: &mut Bytes<'_>) -> Vec<u8> {
     let target = bytes.pick(&["192.0.2.1", "2001:db8::1"]).parse().expect("an address");
     let mac = bytes.mac();
-    match bytes.octet() % 3 {
+    match bytes.octet() % 4 {
+        2 => arp_reply(mac, bytes.mac()),
         0 => wire::announcement(mac, target),
         1 => wire::probe(mac, mac, target),
         _ => (0..bytes.octet()).map(|_| bytes.octet()).collect(),
     }
+}
+
+/// RFC 826: 192.0.2.1 is at `sender`, told to `to`.
+fn arp_reply(sender: MacAddr, to: MacAddr) -> Vec<u8> {
+    let fixed = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2];
+    [&to.0[..], &sender.0, &fixed, &sender.0, &[192, 0, 2, 1], &to.0, &[0, 0, 0, 0]].concat()
 }
 
 fn result(bytes: &mut Bytes<'_>, what: &Action) -> Result<Outcome, Failure> {
@@ -240,6 +269,11 @@ fn config(bytes: &mut Bytes<'_>) -> BondConfig {
             validate: Validate { active: bytes.pick(&evidence), backup: bytes.pick(&evidence) },
             all_targets: bytes.flag(),
         },
+        ssid_allow: (0..bytes.octet() % 3).filter_map(|_| ssid(bytes)).collect(),
+        same_segment: bytes.pick(&[SameSegment::Require, SameSegment::Warn, SameSegment::Off]),
+        signal_min: bytes.pick(&[None, Some(i8::MIN), Some(-70), Some(i8::MAX)]),
+        signal_hysteresis: bytes.pick(&[0, 5, u8::MAX]),
+        roam_grace: bytes.time(),
         ..BondConfig::default()
     }
 }

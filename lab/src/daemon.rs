@@ -178,6 +178,7 @@ impl<'a> Daemon<'a> {
             .context(|| "opening the daemon's log".to_owned())?;
         let mut command = Command::new(binary()?);
         command.arg("run").args(&self.arguments).arg("--socket").arg(self.socket());
+        command.arg("--state").arg(self.directory.path().join("state"));
         command.env("NOTIFY_SOCKET", &notify_path).env_remove("WATCHDOG_USEC").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(self.host.spawn(&mut command)?);

@@ -89,6 +89,11 @@ pub enum LabError {
         /// Where it was looked for.
         looked: String,
     },
+    /// Something would have used the machine's own Wi-Fi.
+    #[error(
+        "refused to work on the machine's own Wi-Fi: radios are made in a guest only (qemu::run, qemu::rerun)"
+    )]
+    NoWifi,
     /// The guest kernel did not get as far as running the command.
     #[error("the guest kernel {what}; its console:\n{console}")]
     Guest {

@@ -28,6 +28,7 @@ pub mod tcp;
 pub mod topology;
 pub mod uml;
 pub mod wait;
+pub mod wifi;
 
 pub use daemon::Daemon;
 pub use error::{LabError, Result};

@@ -36,7 +36,7 @@ pub fn in_guest() -> bool {
 ///
 /// When QEMU or the guest's kernel is missing, or the guest does not get as far as ending the command in time.
 pub fn run<S: AsRef<OsStr>>(command: &[S], timeout: Duration) -> Result<Output> {
-    guest::run(&Qemu { kernel: kernel()?, timeout }, command, timeout)
+    guest::run(&Qemu { kernel: kernel()? }, command, timeout)
 }
 
 /// Runs one test of the running test program again, in a guest; the test then finds itself [`in_guest`].
@@ -46,7 +46,7 @@ pub fn run<S: AsRef<OsStr>>(command: &[S], timeout: Duration) -> Result<Output> 
 ///
 /// When the test fails there; with everything it printed.
 pub fn rerun(test: &str, timeout: Duration) -> Result<()> {
-    guest::rerun(&Qemu { kernel: kernel()?, timeout }, test, timeout)
+    guest::rerun(&Qemu { kernel: kernel()? }, test, timeout)
 }
 
 /// Where iwd is, which is fetched and not installed: the directory with its `usr`.
@@ -62,8 +62,6 @@ pub fn iwd() -> Result<PathBuf> {
 struct Qemu {
     /// The directory with the kernel and what belongs to it.
     kernel: PathBuf,
-    /// How long the guest may live.
-    timeout: Duration,
 }
 
 impl Kernel for Qemu {

@@ -8,7 +8,6 @@
 //! So a lost race, a failed action and a stranger who changed something are all repaired in the same way.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::choice::{Candidate, choose};
@@ -20,7 +19,7 @@ use crate::goal::{Backoff, Goal};
 use crate::link::Sense;
 use crate::mac::MacAddr;
 use crate::path::{self, Role, Verdict};
-use crate::proof::Proof;
+use crate::proof::{Owners, Proof};
 use crate::table::{ForwardingTable, MAX_PORTS};
 use crate::time::Instant;
 use crate::wire::{self, Heard};
@@ -57,7 +56,7 @@ pub struct Machine {
     /// The port that would be active, were it proven.
     candidate: Option<PortId>,
     /// Who has answered on the active port, for which address, while another port was being asked.
-    owners: BTreeMap<IpAddr, MacAddr>,
+    owners: Owners,
     /// When the next probes are due.
     next_probe: Instant,
     notification: Option<Notification>,
@@ -77,6 +76,7 @@ pub struct Machine {
 struct Departed {
     name: String,
     cause: Cause,
+    wireless: bool,
 }
 
 /// Peer notifications that are still to be sent.
@@ -125,7 +125,7 @@ impl Machine {
             addressed: false,
             carrier: Goal::reached(false, Backoff::FAST),
             candidate: None,
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
             next_probe: Instant::EPOCH,
             notification: None,
             notification_failures: 0,
@@ -203,7 +203,7 @@ impl Machine {
 
     fn port_vanished(&mut self, id: PortId) {
         let Some(port) = self.ports.remove(&id) else { return };
-        self.depart(id, &port.info.name, Cause::PortVanished);
+        self.depart(id, &port.info, Cause::PortVanished);
         self.forget_one_shots(id);
         self.notices.push_back(Notice::Detached { port: port.info.name });
     }
@@ -235,7 +235,7 @@ impl Machine {
         if let Heard::Answer { from, owner, to } = heard {
             let ours = [port.address(), port.nobody()];
             if role == Role::Active {
-                self.owners.insert(from, owner);
+                self.note_owner(from, owner);
             } else if let Some(asking) = port.proof.asking_mut()
                 && asking.is_answered(from, to, ours)
             {
@@ -257,10 +257,14 @@ impl Machine {
                 port.proof = Proof::Missing;
             }
         }
-        self.config = config;
         for port in self.ports.values_mut() {
-            port.radio.configure(&self.config);
+            port.radio.configure(&self.config, &config);
+            let elsewhere = matches!(port.proof, Proof::Other(_)) && config != self.config;
+            if elsewhere || config.same_segment != self.config.same_segment {
+                port.proof = Proof::Missing;
+            }
         }
+        self.config = config;
     }
 
     fn observed(&mut self, now: Instant, observation: &Observation) {
@@ -405,7 +409,7 @@ impl Machine {
         }
         let waiting =
             |port: &Port| port.is_attached() && !port.is_leaving() && port.link.state() == LinkState::Back;
-        let candidates: Vec<_> = self.candidates(|port| waiting(port) && port.refused_until.is_none());
+        let candidates = self.electable(|port| waiting(port) && port.refused_until.is_none());
         let best = choose(&candidates, self.active, self.manual, self.config.primary_reselect).active;
         if let Some(port) = best.and_then(|best| self.ports.get_mut(&best)) {
             port.link.sense(now, Sense::Good(Duration::ZERO));
@@ -454,7 +458,7 @@ impl Machine {
 
     /// Chooses the active port.
     fn elect(&mut self, now: Instant, trigger: Trigger) {
-        let candidates = self.electable();
+        let candidates = self.electable(Port::is_usable);
         let usable = |id: PortId| candidates.iter().any(|candidate| candidate.port == id);
         self.manual = self.manual.filter(|manual| usable(*manual));
         let choice = choose(&candidates, self.active, self.manual, self.config.primary_reselect);
@@ -462,13 +466,20 @@ impl Machine {
             self.begin_failover(now, choice.active, trigger);
         }
         self.departed = None;
-        self.candidate = choice.wanted.filter(|wanted| choice.active != Some(*wanted));
+        if let Some(active) = self.active.filter(|active| self.ports[active].radio.has_strayed()) {
+            // There is no other to go to, and the bond goes with it.
+            self.moved_with(active);
+        }
+        // One that is held back is as wanted, and to be as ready.
+        let usable = self.candidates(Port::is_usable);
+        let wanted = choose(&usable, self.active, self.manual, self.config.primary_reselect).wanted;
+        self.candidate = wanted.filter(|wanted| self.active != Some(*wanted));
         self.ask_for_proof(now);
     }
 
     /// The ports among which is chosen. One that may be in another network is better than none.
-    fn electable(&self) -> Vec<Candidate> {
-        let mut candidates = self.candidates(Port::is_usable);
+    fn electable(&self, filter: impl Fn(&Port) -> bool) -> Vec<Candidate> {
+        let mut candidates = self.candidates(filter);
         if candidates.iter().any(|candidate| !self.is_held_back(candidate.port)) {
             candidates.retain(|candidate| !self.is_held_back(candidate.port));
         }
@@ -490,11 +501,19 @@ impl Machine {
         let begun =
             self.failover.take().unwrap_or(PendingFailover { from, name, to: None, cause, since: now });
         self.failover = Some(PendingFailover { to, ..begun });
-        // What answered in one network says nothing of another.
-        if to.is_none_or(|to| self.is_doubtful(to)) {
-            self.owners.clear();
+        match to {
+            Some(to) if !self.stays_with(to) => self.moved_with(to),
+            Some(_) => {}
+            None => self.owners.clear(),
         }
         self.active = to;
+        if let Some(port) = to.and_then(|to| self.ports.get_mut(&to)) {
+            port.radio.stray(false);
+            // It is not compared with itself.
+            if matches!(port.proof, Proof::Other(_)) {
+                port.proof = Proof::Missing;
+            }
+        }
         self.notification = None;
         for id in [from, to].into_iter().flatten() {
             if let Some(port) = self.ports.get_mut(&id)
@@ -510,13 +529,20 @@ impl Machine {
             return departed.cause;
         }
         let Some(from) = self.active else { return Cause::FirstPort };
+        let is_strong = |id: Option<PortId>| {
+            id.and_then(|id| self.ports.get(&id)).is_some_and(|port| !port.radio.is_weak())
+        };
         match self.ports.get(&from) {
             None => Cause::PortVanished,
-            Some(port) if !port.radio.is_welcome(&self.config) => Cause::OtherNetwork,
+            Some(port) if !port.radio.is_welcome(&self.config) || port.radio.has_strayed() => {
+                Cause::OtherNetwork
+            }
             Some(port) if port.is_leaving() || !port.is_attached() => Cause::PortRemoved,
             Some(port) if !port.link.state().is_usable() => port.cause_of_failure(),
             Some(port) if port.refused_until.is_some() => Cause::PortRefused,
-            Some(port) if port.radio.is_weak() && trigger == Trigger::Ordinary => Cause::SignalLow,
+            Some(port) if port.radio.is_weak() && trigger == Trigger::Ordinary && is_strong(to) => {
+                Cause::SignalLow
+            }
             Some(_) if trigger == Trigger::Manual && to == self.manual => Cause::Manual,
             Some(_) if trigger == Trigger::Configuration => Cause::Configuration,
             Some(_) => Cause::BetterPort,
@@ -636,9 +662,9 @@ impl Machine {
         if self.active == Some(id) { Role::Active } else { Role::Standby }
     }
 
-    fn depart(&mut self, id: PortId, name: &str, cause: Cause) {
+    fn depart(&mut self, id: PortId, info: &PortInfo, cause: Cause) {
         if self.active == Some(id) {
-            self.departed = Some(Departed { name: name.to_owned(), cause });
+            self.departed = Some(Departed { name: info.name.clone(), cause, wireless: info.wireless });
         }
         self.manual = self.manual.filter(|manual| *manual != id);
     }

@@ -17,7 +17,7 @@
 //! (A question from an address of its own would avoid both, but a second address on its port is what some switches
 //! shut the port for.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,6 +52,49 @@ const LOOK_AGAIN: u32 = 4;
 
 /// So many questions (half a minute) a wired port asks without plain ones among them.
 const INSISTENT: u32 = 30;
+
+/// So many questions later, two answers that differ are still not a mistake: an address may just have moved.
+const SURE: u32 = 2;
+
+/// So many questions on the active port without any answer show that nobody can be heard there.
+const ENOUGH: u32 = 4;
+
+/// So many stations that answer for one address are remembered.
+const MOST_OWNERS: usize = 8;
+
+/// Who has answered, for which address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owners(BTreeMap<IpAddr, BTreeSet<MacAddr>>);
+
+impl Owners {
+    pub(crate) fn note(&mut self, address: IpAddr, owner: MacAddr) {
+        let owners = self.0.entry(address).or_default();
+        if owners.len() < MOST_OWNERS {
+            owners.insert(owner);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// How these differ from those who answered elsewhere; `None` while nobody has answered in both places.
+    fn compare(&self, elsewhere: &Self) -> Option<Result<(), OtherSegment>> {
+        let both =
+            || self.0.iter().filter_map(|(address, here)| Some((address, here, elsewhere.0.get(address)?)));
+        // One that is the same will do: more than one station may answer for an address.
+        if both().any(|(_, here, there)| !here.is_disjoint(there)) {
+            return Some(Ok(()));
+        }
+        let (address, here, there) = both().next()?;
+        let (here, there) = (*here.first()?, *there.first()?);
+        Some(Err(OtherSegment { address: *address, here, there }))
+    }
+}
 
 /// A kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +140,12 @@ pub(crate) struct Asking {
     pub(crate) looking: bool,
     /// Has someone been looked for?
     pub(crate) looked: bool,
-    /// Who has answered, for which address.
-    owners: BTreeMap<IpAddr, MacAddr>,
+    owners: Owners,
     tries: u32,
+    /// How often it was asked on the active port, too.
+    tries_there: u32,
+    /// After how many questions somebody else had answered than on the active port.
+    differs_since: Option<u32>,
 }
 
 impl Proof {
@@ -110,8 +156,10 @@ impl Proof {
             targets,
             looking: false,
             looked: false,
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
             tries: 0,
+            tries_there: 0,
+            differs_since: None,
         })
     }
 
@@ -181,7 +229,17 @@ impl Asking {
 
     /// Takes note of an answer.
     pub(crate) fn answered(&mut self, address: IpAddr, owner: MacAddr) {
-        self.owners.insert(address, owner);
+        self.owners.note(address, owner);
+    }
+
+    /// The active port was asked the same.
+    pub(crate) fn asked_there(&mut self) {
+        self.tries_there = self.tries_there.saturating_add(1);
+    }
+
+    /// Would an answer on the active port have come by now?
+    pub(crate) fn has_asked_enough_there(&self) -> bool {
+        self.tries_there > ENOUGH
     }
 
     /// Has anybody answered?
@@ -189,14 +247,11 @@ impl Asking {
         !self.owners.is_empty()
     }
 
-    /// Compares who answered here with who answered on the active port; `None` while nobody has answered on both.
-    pub(crate) fn compare(&self, there: &BTreeMap<IpAddr, MacAddr>) -> Option<Result<(), OtherSegment>> {
-        let both = |(address, here): (&IpAddr, &MacAddr)| Some((*address, *here, *there.get(address)?));
-        let mut both = self.owners.iter().filter_map(both).peekable();
-        let (address, here, elsewhere) = *both.peek()?;
-        // One that is the same will do: an address may move from one station to another.
-        let same = both.any(|(_, here, there)| here == there);
-        Some(if same { Ok(()) } else { Err(OtherSegment { address, here, there: elsewhere }) })
+    /// Compares who answered here with who answered on the active port; `None` while that says nothing yet.
+    pub(crate) fn compare(&mut self, there: &Owners) -> Option<Result<(), OtherSegment>> {
+        let found = self.owners.compare(there)?;
+        let since = *self.differs_since.get_or_insert(self.tries);
+        (found.is_ok() || self.tries >= since.saturating_add(SURE)).then_some(found)
     }
 
     /// Is this an answer to one of our questions?

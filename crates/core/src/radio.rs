@@ -23,6 +23,15 @@ pub(crate) enum Standing {
     Gone,
 }
 
+/// What is new about a station.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// It has joined an access point that it was not at before.
+    pub(crate) joined: bool,
+    /// It has joined another network than the last time, or the first one.
+    pub(crate) other_network: bool,
+}
+
 /// What is known of a port's association. Of a wired port, nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Radio {
@@ -33,6 +42,8 @@ pub(crate) struct Radio {
     weak: bool,
     /// In Mbit/s, without its small changes.
     rate: Option<u32>,
+    /// Did it join another network while it was the active port, and nobody knows what segment that is?
+    strayed: bool,
     /// In which network the port was found in the bond's segment.
     same_segment: Option<Association>,
     /// In which network it was found in another.
@@ -40,25 +51,34 @@ pub(crate) struct Radio {
 }
 
 impl Radio {
-    /// Takes note of what was said. Returns whether it has joined an access point that it was not at before.
-    pub(crate) fn tell(&mut self, station: Station, config: &BondConfig) -> bool {
+    /// Takes note of what was said.
+    pub(crate) fn tell(&mut self, station: Station, config: &BondConfig) -> News {
         let before = self.station.as_ref().and_then(|station| station.state.association());
         let after = station.state.association();
         let joined = after.is_some() && before.map(|at| at.bssid) != after.map(|at| at.bssid);
+        let other_network = after.is_some_and(|association| !self.is_last_network(association));
         if let Some(association) = after {
             self.last = Some(association.clone());
         }
         self.judge_signal(station.reception.signal_dbm, config);
         self.judge_rate(station.reception.rate_mbps);
         self.station = Some(station);
-        joined
+        News { joined, other_network }
     }
 
     /// The rules changed.
-    pub(crate) fn configure(&mut self, config: &BondConfig) {
+    pub(crate) fn configure(&mut self, before: &BondConfig, config: &BondConfig) {
+        if before.signal_min != config.signal_min {
+            // By another rule it was too weak.
+            self.weak = false;
+        }
         let signal = self.station.as_ref().and_then(|station| station.reception.signal_dbm);
         self.judge_signal(signal, config);
-        self.other_segment = None;
+        if before.same_segment != config.same_segment {
+            self.forget_segment();
+        } else if before != config {
+            self.other_segment = None;
+        }
     }
 
     fn judge_signal(&mut self, signal: Option<i8>, config: &BondConfig) {
@@ -88,6 +108,11 @@ impl Radio {
         self.station.as_ref().map(|station| &station.state)
     }
 
+    /// Has it ever joined an access point?
+    pub(crate) fn has_joined(&self) -> bool {
+        self.last.is_some()
+    }
+
     pub(crate) fn is_weak(&self) -> bool {
         self.weak
     }
@@ -100,8 +125,9 @@ impl Radio {
     /// What it says of the link of a port that is `wireless`.
     pub(crate) fn standing(&self, wireless: bool, config: &BondConfig) -> Standing {
         match self.state() {
-            // Where the network matters, one that nobody knows anything of cannot be trusted.
-            None if wireless && !config.ssid_allow.is_empty() => Standing::Gone,
+            // Where the network matters, one that nobody knows anything of cannot be trusted. But a port that an
+            // earlier daemon left active is not given up before anybody could say.
+            None if wireless && !config.ssid_allow.is_empty() => Standing::Roaming,
             None => Standing::Open,
             Some(StationState::Joined(_)) if self.foreign(config).is_some() => Standing::Gone,
             Some(StationState::Joined(_)) => Standing::Open,
@@ -129,7 +155,12 @@ impl Radio {
     // ---- the segment ---------------------------------------------------------------------------------------------
 
     fn is_last_network(&self, association: &Association) -> bool {
-        self.last.as_ref().is_some_and(|last| last.ssid == association.ssid)
+        self.last.as_ref().is_some_and(|last| match (&last.ssid, &association.ssid) {
+            (Some(last), Some(ssid)) => last == ssid,
+            // Without a name, only the access point itself is known.
+            (None, None) => last.bssid == association.bssid,
+            (Some(_), None) | (None, Some(_)) => false,
+        })
     }
 
     /// Was it found in the bond's segment, with the network that it has joined?
@@ -145,6 +176,16 @@ impl Radio {
 
     pub(crate) fn found_in_same_segment(&mut self) {
         self.same_segment = self.last.clone();
+        self.strayed = false;
+    }
+
+    /// Did it join another network while it was the active port, and nobody knows what segment that is?
+    pub(crate) fn has_strayed(&self) -> bool {
+        self.strayed && !self.in_same_segment()
+    }
+
+    pub(crate) fn stray(&mut self, strayed: bool) {
+        self.strayed = strayed;
     }
 
     pub(crate) fn found_in_other_segment(&mut self, other: OtherSegment) {
@@ -186,7 +227,7 @@ mod tests {
         use Standing::{Gone, Open, Roaming};
         let silent = |state: &StationState| state.association().cloned().map(StationState::Silent);
         let table = [
-            (None, Open, Gone),
+            (None, Open, Roaming),
             (Some(at("home", 1)), Open, Open),
             (Some(at("cafe", 1)), Open, Gone),
             (silent(&at("home", 1)), Gone, Gone),
@@ -245,7 +286,7 @@ mod tests {
     fn joining_another_access_point_is_noticed_once() {
         let config = BondConfig::default();
         let mut radio = Radio::default();
-        let told = |radio: &mut Radio, state: StationState| radio.tell(heard(state, -50), &config);
+        let told = |radio: &mut Radio, state: StationState| radio.tell(heard(state, -50), &config).joined;
         assert!(told(&mut radio, at("home", 1)));
         assert!(!told(&mut radio, at("home", 1)));
         assert!(told(&mut radio, at("home", 2)));

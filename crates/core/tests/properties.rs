@@ -11,8 +11,11 @@ mod support;
 
 use std::time::Duration;
 
-use hitless_core::config::{BondConfig, PortOptions, PortPattern};
+use hitless_core::config::{
+    BondConfig, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, SameSegment,
+};
 use hitless_core::event::{Event, LinkState, PortId};
+use hitless_core::wifi::StationState;
 use proptest::prelude::*;
 use support::random::Random;
 use support::{World, info, ms, plain, with_primary};
@@ -114,8 +117,120 @@ fn fail_until(w: &mut World, percent: u64, time: Duration, seed: u64) {
     w.sabotage = Box::new(move |now, _| now < end && random.percent(percent));
 }
 
+// ---- segments ------------------------------------------------------------------------------------------------------
+
+/// Networks, and the segment that each of them is in. What is behind eth0 differs with where it is plugged in.
+const NETWORKS: [(&str, u8); 3] = [("home", 0), ("home-5g", 0), ("cafe", 7)];
+
+/// What may happen to a bond of eth0, wlan0 and wlan1.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Plug(u8),
+    Pull,
+    Join(usize, usize),
+    Away(usize),
+    Deauthenticated(usize),
+    Vanish(usize),
+    Switch(usize),
+    Resumed,
+}
+
+fn changes() -> impl Strategy<Value = Vec<(Change, u64)>> {
+    let change = prop_oneof![
+        2 => prop_oneof![Just(0u8), Just(7)].prop_map(Change::Plug),
+        2 => Just(Change::Pull),
+        6 => (1..3usize, 0..NETWORKS.len()).prop_map(|(n, network)| Change::Join(n, network)),
+        1 => (1..3usize).prop_map(Change::Away),
+        1 => (1..3usize).prop_map(Change::Deauthenticated),
+        1 => (0..3usize).prop_map(Change::Vanish),
+        1 => (0..3usize).prop_map(Change::Switch),
+        1 => Just(Change::Resumed),
+    ];
+    // Most follow when all is quiet, some at once.
+    let wait = prop_oneof![3 => Just(10_000u64), 1 => 0..400u64];
+    prop::collection::vec((change, wait), 1..25)
+}
+
+fn apply(w: &mut World, ids: &mut [PortId; 3], change: Change) {
+    match change {
+        Change::Plug(segment) => {
+            // A cable goes from one place to another.
+            w.set_carrier(ids[0], false);
+            w.network.segments.insert(ids[0], segment);
+            w.set_carrier(ids[0], true);
+        }
+        Change::Pull => w.set_carrier(ids[0], false),
+        Change::Join(n, network) => {
+            let (ssid, segment) = NETWORKS[network];
+            w.network.segments.insert(ids[n], segment);
+            w.join(ids[n], ssid, u8::try_from(n).unwrap());
+            w.set_carrier(ids[n], true);
+        }
+        Change::Away(n) => w.station(ids[n], StationState::Away),
+        Change::Deauthenticated(n) => w.station(ids[n], StationState::Deauthenticated),
+        Change::Vanish(n) => {
+            w.vanish(ids[n]);
+            ids[n] = w.appear(SEGMENTED[n], false);
+        }
+        Change::Switch(n) => w.switch(ids[n]),
+        Change::Resumed => w.tell(Event::Resumed),
+    }
+}
+
+const SEGMENTED: [&str; 3] = ["eth0", "wlan0", "wlan1"];
+
+/// Which ports would be used if the active one failed now, and the active one.
+fn ready(w: &World) -> Vec<PortId> {
+    let ports = w.machine.snapshot().ports;
+    let ready = ports.iter().filter(|port| port.link == LinkState::Up && port.waiting.is_none());
+    ready.filter_map(|port| port.port).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whoever is ready reaches the segment that the bond is in, and whoever reaches it gets ready.
+    #[test]
+    fn what_is_ready_is_in_the_segment_of_the_active_port(
+        changes in changes(), primary in 0..3usize, latency in 0..20u64,
+        primary_reselect in prop_oneof![Just(PrimaryReselect::Always), Just(PrimaryReselect::Failure)],
+        failback in prop_oneof![Just(Failback::Carrier), Just(Failback::default())],
+        fail_over_mac in prop_oneof![
+            Just(FailOverMac::None), Just(FailOverMac::Active), Just(FailOverMac::Follow)
+        ],
+    ) {
+        let mut w = World::new(BondConfig {
+            primary: Some(PortPattern::new(SEGMENTED[primary])),
+            same_segment: SameSegment::Require,
+            primary_reselect, failback, fail_over_mac,
+            ..plain(&SEGMENTED)
+        });
+        w.latency = Box::new(move |_| ms(latency));
+        w.network.hosts = vec![[192, 0, 2, 1].into()];
+        w.network.neighbours = w.network.hosts.clone();
+        let mut ids = SEGMENTED.map(|name| w.appear(name, false));
+        for (change, wait) in changes {
+            apply(&mut w, &mut ids, change);
+            w.run(ms(wait));
+            if wait < 10_000 {
+                continue;
+            }
+            let segment = |id: PortId| w.network.segments.get(&id).copied().unwrap_or_default();
+            let ready = ready(&w);
+            let Some(active) = w.table.active() else {
+                prop_assert!(ready.is_empty());
+                continue;
+            };
+            for id in ready {
+                prop_assert_eq!(segment(id), segment(active), "{} and {}", id, active);
+            }
+            for port in w.machine.snapshot().ports.iter().filter(|port| port.link == LinkState::Up) {
+                let id = port.port.unwrap();
+                prop_assert!(port.waiting.is_none() || segment(id) != segment(active), "{:?}", port);
+            }
+            prop_assert!(w.nics.values().all(|nic| nic.listening.is_none()), "nobody is asked any more");
+        }
+    }
 
     #[test]
     fn the_election_is_invariant_under_the_order_of_appearance_and_ids(

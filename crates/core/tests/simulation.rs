@@ -20,17 +20,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use hitless_core::config::{
-    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Probes, Validate,
+    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Probes,
+    SameSegment, Validate,
 };
 use hitless_core::event::{Action, ActionId, Duplex, Event, Failure, LinkState, Notice, Outcome, PortId};
 use hitless_core::mac::MacAddr;
 use hitless_core::table::ForwardingTable;
+use hitless_core::wifi::{Association, Reception, Ssid, Station, StationState};
 
 use support::network::Reach;
 use support::random::Random;
 use support::{World, info, ms};
 
-const NAMES: [&str; 6] = ["eth0", "eth1", "wlan0", "wwan0", "en0", "en1"];
+const NAMES: [&str; 7] = ["eth0", "eth1", "wlan0", "wlan1", "wwan0", "en0", "en1"];
+const HOME: &str = "home";
 const SCHEDULES: u64 = 3000;
 
 #[test]
@@ -113,6 +116,11 @@ fn config(random: &mut Random) -> BondConfig {
         peer_notif_delay: delay(random),
         probes: probes(random),
         ports,
+        ssid_allow: if random.percent(30) { Ssid::new(HOME).into_iter().collect() } else { Vec::new() },
+        same_segment: random.pick(&[SameSegment::Require, SameSegment::Warn, SameSegment::Off]),
+        signal_min: random.pick(&[None, Some(-70)]),
+        signal_hysteresis: random.pick(&[0, 5, 20]),
+        roam_grace: delay(random),
         ..BondConfig::default()
     }
 }
@@ -174,7 +182,12 @@ fn step(w: &mut World, random: &mut Random) {
         }),
         79..81 => w.change(id, |info| info.name = random.pick(&NAMES).to_owned()),
         81..85 => nonsense(w, id, random),
-        85..90 => {
+        85..93 => on_air(w, id, random),
+        93 => {
+            w.network.segments.insert(id, random.pick(&[0, 7]));
+        }
+        94 => w.tell(Event::Resumed),
+        95..97 => {
             // A flap storm.
             for n in 0..random.below(20) {
                 w.set_carrier(id, n % 2 == 1);
@@ -185,6 +198,37 @@ fn step(w: &mut World, random: &mut Random) {
     }
     if random.percent(50) {
         w.run(random.time(50));
+    }
+}
+
+/// Something happens to a station; of wires, nonsense is said now and then.
+fn on_air(w: &mut World, id: PortId, random: &mut Random) {
+    let is_station = w.nics.get(&id).is_none_or(|nic| nic.info.wireless);
+    if !is_station || random.percent(10) {
+        return w.tell(Event::Rekeyed { port: id });
+    }
+    for _ in 0..=random.below(3) {
+        let (ssid, segment) =
+            random.pick(&[(Some(HOME), 0), (Some("home-5g"), 0), (Some("cafe"), 7), (None, 7)]);
+        let access_point = MacAddr([2, 0xaf, 0, 0, 0, u8::try_from(random.below(3)).unwrap()]);
+        let association = Association { ssid: ssid.and_then(Ssid::new), bssid: access_point };
+        let state = match random.below(6) {
+            0 => StationState::Away,
+            1 => StationState::Deauthenticated,
+            2 => StationState::Silent(association),
+            _ => {
+                if random.percent(80) {
+                    w.network.segments.insert(id, segment);
+                }
+                StationState::Joined(association)
+            }
+        };
+        let reception = Reception {
+            signal_dbm: random.pick(&[None, Some(-90), Some(-68), Some(-30)]),
+            rate_mbps: random.pick(&[None, Some(6), Some(300), Some(400)]),
+        };
+        w.tell(Event::Station { port: id, station: Station { state, reception } });
+        w.run(random.time(400));
     }
 }
 
@@ -233,10 +277,15 @@ fn heal(w: &mut World) {
     w.latency = Box::new(|_| ms(1));
     w.sabotage = Box::new(|_, _| false);
     w.network.reach.clear();
+    w.network.segments.clear();
     w.network.silent = false;
+    w.tell(Event::Resumed);
     let ports: Vec<PortId> = w.nics.keys().copied().collect();
     for up in [false, true] {
         for id in &ports {
+            if up && w.nics[id].info.wireless {
+                w.join(*id, HOME, 1);
+            }
             w.set_carrier(*id, up);
         }
         w.run(ms(2000));

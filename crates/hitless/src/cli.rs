@@ -9,8 +9,10 @@ mod generate;
 mod run;
 mod status;
 mod style;
+mod table;
 mod time;
 mod watch;
+mod wifi;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -22,7 +24,7 @@ use hitless_api::{Client, Method};
 
 use self::arguments::{Arguments, Command, PortCommand};
 use self::failure::{Exit, Failure};
-use crate::config::{self, ConfigSource, LoadError};
+use crate::config::{self, ConfigSource, LoadError, secret};
 
 /// What the daemon is started with.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct RunOptions {
     pub config: ConfigSource,
     /// Where it is to listen.
     pub socket: PathBuf,
+    /// Where it keeps what it has to remember.
+    pub state: PathBuf,
 }
 
 /// Runs the daemon until it ends.
@@ -61,6 +65,7 @@ fn dispatch(arguments: Arguments, runner: Runner, out: &mut impl Write) -> Resul
         Command::Switch { bond, port } => call(socket, &Method::Switch { bond, port }),
         Command::Port(PortCommand::Add { bond, port }) => call(socket, &Method::AddPort { bond, port }),
         Command::Port(PortCommand::Remove { bond, port }) => call(socket, &Method::RemovePort { bond, port }),
+        Command::Wifi(command) => wifi::wifi(socket, command, out),
         Command::Reload => call(socket, &Method::Reload {}),
         Command::Down { bond } => call(socket, &Method::Down { bond }),
         Command::CheckConfig { file, json } => check_config(&file, json, out),
@@ -85,6 +90,11 @@ fn check_config(file: &Path, json: bool, out: &mut impl Write) -> Result<(), Fai
         return if valid { Ok(()) } else { Err(Failure::silent(Exit::Failed)) };
     }
     let config = result?;
+    for warning in secret::warnings(Some(file), &config) {
+        let unsure = style::UNSURE;
+        // Where standard error is closed there is nobody to warn.
+        let _ = writeln!(anstream::stderr().lock(), "{unsure}warning:{unsure:#} {warning}");
+    }
     let count = config.bonds.len();
     writeln!(out, "{}: valid, {count} bond{}", file.display(), if count == 1 { "" } else { "s" })?;
     Ok(())

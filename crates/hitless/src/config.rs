@@ -33,6 +33,9 @@ use crate::wifi::network::WifiConfig;
 /// Where the configuration is looked for unless `run` is told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/hitless/hitless.toml";
 
+/// Where `run` keeps what it has to remember unless it is told otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/hitless";
+
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

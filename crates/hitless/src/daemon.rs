@@ -13,6 +13,8 @@ mod radios;
 mod requests;
 mod service;
 mod sockets;
+mod stations;
+mod status;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -40,13 +42,16 @@ use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
 use self::sockets::Heard;
+use self::stations::{Stations, Told};
 use crate::causes::chain;
 use crate::cli::RunOptions;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
-use crate::driver::{Driver, DriverError, Resolved, Tools, resolve};
+use crate::driver::{self, Driver, DriverError, Resolved, Tools, resolve};
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::convert;
 use crate::server::{BindError, Request, Server};
+use crate::wifi::saved::SavedError;
+use crate::wifi::station::What;
 
 /// Names a bond for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +67,9 @@ pub enum RunError {
     /// The socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] BindError),
+    /// The networks cannot be read that were joined by command.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -105,6 +113,7 @@ struct Daemon {
     wireless: WirelessEvents,
     rfkill: RfkillEvents,
     sleep: SleepGauge,
+    stations: Stations,
     server: Server,
     requests: mpsc::Receiver<Request>,
     heard: mpsc::Receiver<Heard>,
@@ -124,6 +133,7 @@ enum Woken {
     Link(LinkEvent),
     Wireless(WirelessEvent),
     Rfkill(RfkillEvent),
+    Station(Told),
     Completed(Completed),
     Heard(Heard),
     Request(Request),
@@ -149,6 +159,7 @@ impl Daemon {
             wireless,
             rfkill: RfkillEvents::open()?,
             sleep: SleepGauge::new(),
+            stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
             server,
             requests,
             heard,
@@ -164,10 +175,12 @@ impl Daemon {
         };
         tracing::info!("hitless {} on {}", env!("CARGO_PKG_VERSION"), options.socket.display());
         preflight::check(&daemon.tools, &config).await?;
+        warn_of(&daemon.source, &config);
         daemon.add_bonds(&config.bonds).await?;
         // Arguments tell of one bond, and nothing of others.
         if let ConfigSource::File(_) = daemon.source {
             daemon.remove_orphans(&config).await;
+            daemon.stations.sweep();
         }
         Ok(daemon)
     }
@@ -214,7 +227,8 @@ impl Daemon {
         }
     }
 
-    async fn add_bond(&mut self, config: Bond) -> Result<BondId, DriverError> {
+    async fn add_bond(&mut self, mut config: Bond) -> Result<BondId, DriverError> {
+        config.options.fail_over_mac = driver::fail_over_mac(&config, &self.tools).await?;
         let driver = Driver::open(&config, &self.tools).await?;
         let result = self.equip(config, driver.clone()).await;
         if result.is_err() && driver.was_made() {
@@ -266,6 +280,7 @@ impl Daemon {
                     }
                 }
                 Woken::Rfkill(event) => self.radio_switched(now, event),
+                Woken::Station(told) => self.station_told(now, told),
                 Woken::Completed(completed) => self.complete(now, completed),
                 Woken::Heard(Heard { bond, port, frame }) => {
                     if let Some(bond) = self.bonds.get_mut(&bond) {
@@ -292,9 +307,24 @@ impl Daemon {
             self.present_all().await?;
             self.carry_out();
         }
+        self.keep_own_macs().await?;
+        self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
         self.answer_settled();
         if self.bonds.values().all(|bond| bond.under_way == 0) {
             self.service.ready();
+        }
+        Ok(())
+    }
+
+    /// Where a port refuses the bond's address, and `fail-over-mac` was left to us, all ports keep their own.
+    async fn keep_own_macs(&mut self) -> Result<(), RunError> {
+        let refused = self.bonds.iter_mut().filter_map(|(id, bond)| Some((*id, bond.take_refusal()?)));
+        for (id, why) in refused.collect::<Vec<_>>() {
+            let Some(bond) = self.bonds.get_mut(&id) else { continue };
+            tracing::warn!("{}: fail-over-mac is \"active\" from now on: {why}", bond.config.name);
+            bond.own_macs = Some(why);
+            let config = bond.config.clone();
+            self.change_bond(id, config).await?;
         }
         Ok(())
     }
@@ -328,6 +358,7 @@ impl Daemon {
             Some(completed) = self.work.next() => Woken::Completed(completed),
             rung = self.alarm.ring() => rung.map(|()| Woken::Timeout)?,
             event = self.rfkill.next() => Woken::Rfkill(event?),
+            told = self.stations.next() => Woken::Station(told),
             Some(heard) = self.heard.recv() => Woken::Heard(heard),
             Some(request) = self.requests.recv() => Woken::Request(request),
             _ = terminate.recv() => Woken::Terminate,
@@ -339,6 +370,24 @@ impl Daemon {
     fn complete(&mut self, now: Instant, Completed { bond, what }: Completed) {
         let follow_up = self.bonds.get_mut(&bond).and_then(|bond| bond.complete(now, what));
         self.work.extend(follow_up);
+    }
+
+    fn station_told(&mut self, now: Instant, told: Told) {
+        match told {
+            Told::Report(report) => {
+                let rekeyed = report.what == What::Rekeyed;
+                for bond in self.bonds.values_mut() {
+                    bond.station_changed(now, &report.interface, rekeyed);
+                }
+                self.stations.reported(report);
+            }
+            Told::Finished(finished) => {
+                let status = self.station_status();
+                let find =
+                    |interface: &str| status.into_iter().find(|station| station.interface == interface);
+                self.stations.finished(finished, find);
+            }
+        }
     }
 
     fn radio_switched(&mut self, now: Instant, event: RfkillEvent) {
@@ -370,6 +419,7 @@ impl Daemon {
             bond.machine.handle(now, Event::Resumed);
             bond.look_soon(now);
         }
+        self.stations.resumed();
     }
 
     async fn link_event(&mut self, now: Instant, event: LinkEvent) -> Result<(), RunError> {
@@ -453,9 +503,19 @@ fn check_privileges(config: &Config) -> Result<(), MissingPrivilege> {
     Ok(())
 }
 
+/// Says what the user should know of a configuration that works.
+fn warn_of(source: &ConfigSource, config: &Config) {
+    for warning in source.warnings(config) {
+        tracing::warn!("{warning}");
+    }
+}
+
 fn publish(server: &Server, bond: &str, notice: &Notice) {
     match notice {
-        Notice::Drift { .. } | Notice::Retry { .. } | Notice::OtherSegment { .. } | Notice::Carrier { up: false } => {
+        Notice::Drift { .. }
+        | Notice::Retry { .. }
+        | Notice::OtherSegment { .. }
+        | Notice::Carrier { up: false } => {
             tracing::warn!("{bond}: {notice}");
         }
         Notice::Failover(_)

@@ -11,6 +11,7 @@ mod port;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use hitless_core::config::FailOverMac;
 use hitless_core::event::{Action, Failure, Observation, Offload, Outcome, PortId};
 use hitless_linux::bond::Support;
 use hitless_linux::ebpf::DatapathError;
@@ -20,7 +21,7 @@ use hitless_linux::netlink::Netlink;
 use hitless_linux::wireless::{InterfaceKind, Wireless};
 
 use crate::causes::chain;
-use crate::config::{Bond, DriverChoice};
+use crate::config::{Bond, DriverChoice, MacChoice};
 use crate::ledger::{Ledger, LedgerError};
 use ebpf::EbpfDriver;
 use kernel::KernelDriver;
@@ -115,7 +116,9 @@ pub enum DriverError {
         reason: &'static str,
     },
     /// The interface keeps the address that it has.
-    #[error("{port} refuses the bond's address, which fail-over-mac = \"none\" gives to all ports: use \"auto\" or \"active\"")]
+    #[error(
+        "{port} refuses the bond's address, which fail-over-mac = \"none\" gives to all ports: use \"auto\" or \"active\""
+    )]
     AddressRefused {
         /// The interface.
         port: String,
@@ -189,7 +192,10 @@ impl Driver {
         let by_kernel = link.kind.as_deref() == Some("bond");
         let driver = if by_kernel { DriverChoice::Kernel } else { DriverChoice::Ebpf };
         let (fail_over_mac, options, ip) = Default::default();
-        Self::open(&Bond { name: name.to_owned(), driver, fail_over_mac, options, ip }, tools).await?.remove().await?;
+        Self::open(&Bond { name: name.to_owned(), driver, fail_over_mac, options, ip }, tools)
+            .await?
+            .remove()
+            .await?;
         Ok(true)
     }
 
@@ -259,8 +265,9 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// A failure to be answered with; nothing has changed then, as far as that can be.
-    pub async fn perform(&self, action: Action) -> Result<Outcome, Failure> {
+    /// Nothing has changed then, as far as that can be. [`DriverError::AddressRefused`] can be helped by another
+    /// `fail-over-mac`.
+    pub async fn perform(&self, action: Action) -> Result<Outcome, DriverError> {
         match self {
             Self::Kernel(driver) => driver.perform(action).await?,
             Self::Ebpf(driver) => driver.perform(action).await?,
@@ -335,6 +342,28 @@ async fn resolve_present(bond: &Bond, tools: &Tools) -> Result<Resolved, DriverE
         Some("veth") => Resolved::Ebpf,
         Some(_) | None => resolve(bond.driver),
     })
+}
+
+/// Which `fail-over-mac` to begin with: the one that is configured; where that is to be found out, one address for all,
+/// unless the bond is there already and its ports have addresses of their own.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub async fn fail_over_mac(bond: &Bond, tools: &Tools) -> Result<FailOverMac, DriverError> {
+    let first = match bond.fail_over_mac {
+        MacChoice::Fixed(policy) => return Ok(policy),
+        MacChoice::Auto => FailOverMac::None,
+    };
+    let Some(own) = tools.netlink.link_named(&bond.name).await? else { return Ok(first) };
+    let entered = tools.ledger.borrow().ports(&bond.name);
+    for (index, _) in entered.into_iter().filter(|(_, found)| !found.left) {
+        let port = tools.netlink.link(index).await?;
+        if port.is_some_and(|port| port.mac != own.mac) {
+            return Ok(FailOverMac::Active);
+        }
+    }
+    Ok(first)
 }
 
 /// Can this interface be a port of that bond (its index, 0 where it is not there yet)?

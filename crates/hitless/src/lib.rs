@@ -6,6 +6,7 @@ pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod dbus;
 pub mod driver;
 pub mod ledger;
 pub mod server;

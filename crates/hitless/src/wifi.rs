@@ -4,4 +4,6 @@
 
 pub mod network;
 pub mod pulse;
+pub mod saved;
+pub mod station;
 pub mod supplicant;

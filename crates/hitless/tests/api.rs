@@ -59,27 +59,35 @@ fn status_is_exactly_this() {
     let expected = json!({ "parameters": { "bonds": [
         {
             "name": "bond0", "driver": "ebpf", "mode": "active-backup", "active": "eth0", "primary": "eth0",
-            "carrier": true, "mac": "02:00:00:00:00:01",
+            "carrier": true, "mac": "02:00:00:00:00:01", "fail_over_mac": "none",
+            "fail_over_mac_reason": "the ebpf driver accepts what is for the bond on every port",
             "ports": [
                 {
                     "name": "eth0", "index": 2, "link": "up", "active": true, "waiting": null, "link_failures": 1,
-                    "permanent_mac": "02:00:00:00:00:01", "speed_mbps": 1000, "duplex": "full"
+                    "permanent_mac": "02:00:00:00:00:01", "speed_mbps": 1000, "duplex": "full",
+                    "wifi": null
                 },
                 {
                     "name": "wlan0", "index": 3, "link": "back", "active": false, "waiting": "updelay",
-                    "link_failures": 0, "permanent_mac": "02:00:00:00:00:02", "speed_mbps": null, "duplex": null
+                    "link_failures": 0, "permanent_mac": "02:00:00:00:00:02", "speed_mbps": null, "duplex": null,
+                    "wifi": {
+                        "ssid": "home", "ssid_hex": null, "bssid": "02:00:00:00:01:00", "signal_dbm": -54,
+                        "rate_mbps": 866, "frequency_mhz": 5180, "state": "joined", "fault": null,
+                        "blocked": null, "power_save": false
+                    }
                 },
                 {
                     "name": "enx\u{1b}[2J", "index": null, "link": "down", "active": false,
                     "waiting": "the interface to appear", "link_failures": 0, "permanent_mac": null,
-                    "speed_mbps": null, "duplex": null
+                    "speed_mbps": null, "duplex": null, "wifi": null
                 },
             ],
             "last_failover": { "from": "wlan0", "to": "eth0", "cause": "better_port", "took_us": 612 }
         },
         {
             "name": "bond1", "driver": "kernel", "mode": "active-backup", "active": null, "primary": null,
-            "carrier": false, "mac": null, "ports": [], "last_failover": null
+            "carrier": false, "mac": null, "fail_over_mac": "none", "fail_over_mac_reason": null, "ports": [],
+            "last_failover": null
         },
     ] } });
     assert_eq!(reply, expected);
@@ -117,6 +125,31 @@ fn one_connection_can_make_many_calls_and_wrong_ones_do_not_end_it() {
     for _ in 0..3 {
         assert!(raw.read().unwrap()["parameters"]["bonds"].is_array());
     }
+}
+
+#[test]
+fn stations_and_networks_are_told() {
+    let fake = Fake::start();
+    let mut raw = Raw::connect(&fake);
+    for (method, key, first) in [
+        ("WifiStatus", "stations", "/interface"),
+        ("WifiList", "networks", "/ssid"),
+        ("WifiScan", "access_points", "/bssid"),
+    ] {
+        let reply = raw.call(&json!({ "method": format!("io.hitless.{method}") }));
+        assert!(reply["parameters"][key][0].pointer(first).is_some_and(Value::is_string), "{reply}");
+    }
+    let call =
+        |network: Value| json!({ "method": "io.hitless.WifiConnect", "parameters": { "network": network } });
+    let reply = raw.call(&call(json!({ "ssid": "far", "security": "psk", "secret": "kumquat zyzzyva" })));
+    assert_eq!(reply["parameters"]["station"]["wifi"]["ssid"], "far");
+    let reply = raw.call(&call(json!({ "ssid": "far", "secret": ["kumquat zyzzyva"] })));
+    let expected =
+        json!({ "error": "org.varlink.service.InvalidParameter", "parameters": { "parameter": "network" } });
+    assert_eq!(reply, expected);
+    let call = json!({ "method": "io.hitless.WifiScan", "parameters": { "port": "wlan9" } });
+    let expected = json!({ "error": "io.hitless.NoSuchStation", "parameters": { "port": "wlan9" } });
+    assert_eq!(raw.call(&call), expected);
 }
 
 #[test]

@@ -9,8 +9,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use fake::{Fake, bonds, notice};
-use hitless_api::{Method, MonitorReply, Status};
+use fake::{Fake, WRONG, access_points, bonds, networks, notice, stations};
+use hitless_api::{
+    AccessPoints, Eap, EapMethod, Method, MonitorReply, Networks, NewNetwork, Secret, Security, Stations,
+    Status,
+};
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
@@ -120,12 +123,18 @@ fn other_users_may_look_but_not_touch() {
     };
     let output = nobody(&["status", "--json"]);
     assert!(output.status.success(), "{}", show(&output, fake.directory()));
+    assert!(nobody(&["wifi", "status"]).status.success());
     assert_snapshot!(show(&nobody(&["switch", "bond0", "wlan0"]), fake.directory()));
     for arguments in [
         ["reload"].as_slice(),
         &["down"],
         &["port", "add", "bond0", "eth1"],
         &["port", "remove", "bond0", "eth0"],
+        &["wifi", "list"],
+        &["wifi", "scan"],
+        &["wifi", "connect", "guests", "--open"],
+        &["wifi", "disconnect"],
+        &["wifi", "forget", "guests"],
     ] {
         assert_eq!(nobody(arguments).status.code(), Some(4), "{arguments:?}");
     }
@@ -153,6 +162,18 @@ fn wrong_usage() {
         &["run", "--ports", "eth0"],
         &["run", "--config", "x", "--bond", "bond0", "--ports", "eth0"],
         &["run", "--driver", "kernel"],
+        &["wifi"],
+        &["wifi", "connect"],
+        &["wifi", "connect", "home", "kumquat zyzzyva"],
+        &["wifi", "connect", "home", "--psk", "kumquat zyzzyva"],
+        &["wifi", "connect", "home", "--ask", "--open"],
+        &["wifi", "connect", "home", "--ask", "--psk-file", "x"],
+        &["wifi", "connect", "home", "--sae", "--owe"],
+        &["wifi", "connect", "home", "--eap", "peap"],
+        &["wifi", "connect", "home", "--identity", "me"],
+        &["wifi", "connect", "home", "--priority", "1001"],
+        &["wifi", "connect", "home", "--hex"],
+        &["wifi", "connect", ""],
         &[],
     ] {
         assert_eq!(hitless().args(arguments).output().unwrap().status.code(), Some(2), "{arguments:?}");
@@ -226,10 +247,282 @@ fn check_config() {
     assert_snapshot!(show(&hitless().arg("check-config").arg(missing).output().unwrap(), directory.path()));
 }
 
+// ---- Wi-Fi -----------------------------------------------------------------------------------------------------------
+
+const PASSPHRASE: &str = "kumquat zyzzyva";
+
+#[test]
+fn wifi_for_people() {
+    let fake = Fake::start();
+    assert_snapshot!(run(&fake, &["wifi", "status"]));
+    assert_snapshot!(run(&fake, &["wifi", "status", "--port", "wlan9"]));
+    assert_snapshot!(run(&fake, &["wifi", "list"]));
+    assert_snapshot!(run(&fake, &["wifi", "scan"]));
+    assert_snapshot!(run(&fake, &["wifi", "disconnect", "--port", "several"]));
+    assert_snapshot!(run(&fake, &["wifi", "forget", "home"]));
+    assert_eq!(run(&fake, &["wifi", "disconnect"]), "exit 0\n");
+    assert_eq!(run(&fake, &["wifi", "forget", "636166e9", "--hex", "--port", "wlan0"]), "exit 0\n");
+    let forget = Method::WifiForget {
+        port: Some("wlan0".to_owned()),
+        ssid: String::new(),
+        ssid_hex: Some("636166e9".to_owned()),
+    };
+    assert_eq!(fake.changes().last(), Some(&forget));
+}
+
+#[test]
+fn wifi_for_programs() {
+    let fake = Fake::start();
+    let json = |command: &str| {
+        let output = at(&fake.socket(), &["wifi", command, "--json"]).output().unwrap();
+        assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+        output.stdout
+    };
+    let status: Stations = serde_json::from_slice(&json("status")).unwrap();
+    assert_eq!(status, Stations { stations: stations() });
+    let list: Networks = serde_json::from_slice(&json("list")).unwrap();
+    assert_eq!(list, Networks { networks: networks() });
+    let scan: AccessPoints = serde_json::from_slice(&json("scan")).unwrap();
+    assert_eq!(scan.access_points.len(), access_points().len());
+    assert_eq!(scan.access_points[0].ssid.as_deref(), Some("home"));
+}
+
+/// Runs with this standard input.
+fn with_input(fake: &Fake, arguments: &[&str], input: &str) -> String {
+    use std::io::Write as _;
+
+    let mut command = at(&fake.socket(), arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may end without having read it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    show(&child.wait_with_output().unwrap(), fake.directory())
+}
+
+fn connected(fake: &Fake) -> NewNetwork {
+    match fake.changes().pop() {
+        Some(Method::WifiConnect { network, .. }) => *network,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_connect_asks_the_daemon_for() {
+    let fake = Fake::start();
+    let joined = |name: &str| format!("exit 0\n--- stdout\njoined {name} on wlan0, -54 dBm\n");
+    // Known already.
+    assert_eq!(run(&fake, &["wifi", "connect", "home"]), joined("home"));
+    assert_eq!(connected(&fake), NewNetwork { ssid: "home".to_owned(), ..NewNetwork::default() });
+    assert_eq!(run(&fake, &["wifi", "connect", "636166E9", "--hex"]), joined("caf\\xe9"));
+    assert_eq!(connected(&fake).security, None);
+    // Without a passphrase.
+    assert_eq!(run(&fake, &["wifi", "connect", "guests", "--open"]), joined("guests"));
+    assert_eq!(connected(&fake).security, Some(Security::Open));
+    assert_eq!(run(&fake, &["wifi", "connect", "lounge"]), joined("lounge"));
+    assert_eq!(connected(&fake).security, Some(Security::Owe));
+    // With one.
+    let file = fake.directory().join("psk");
+    std::fs::write(&file, format!("{PASSPHRASE}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments =
+        ["wifi", "connect", "far", "--psk-file", file, "--hidden", "--priority", "-5", "--port", "wlan0"];
+    assert_eq!(run(&fake, &arguments), joined("far"));
+    let secret = Some(Secret::new(PASSPHRASE));
+    let expected = NewNetwork {
+        ssid: "far".to_owned(),
+        security: Some(Security::Psk),
+        secret: secret.clone(),
+        hidden: true,
+        priority: -5,
+        ..NewNetwork::default()
+    };
+    assert_eq!(connected(&fake), expected);
+    let arguments = ["wifi", "connect", "far", "--sae", "--psk-file", "-"];
+    assert_eq!(with_input(&fake, &arguments, &format!("{PASSPHRASE}\r\nmore")), joined("far"));
+    assert_eq!((connected(&fake).security, connected(&fake).secret), (Some(Security::Sae), secret));
+    // 802.1X; files are named as the daemon sees them.
+    let mut command = at(
+        &fake.socket(),
+        &[
+            "wifi",
+            "connect",
+            "campus",
+            "--eap",
+            "ttls",
+            "--identity",
+            "me",
+            "--ca-cert",
+            "psk",
+            "--domain",
+            "d",
+        ],
+    );
+    let output = command.args(["--password-file", "psk"]).current_dir(fake.directory()).output().unwrap();
+    assert_eq!(show(&output, fake.directory()), joined("campus"));
+    let eap = Eap {
+        method: EapMethod::Ttls,
+        identity: "me".to_owned(),
+        anonymous_identity: None,
+        ca_cert: Some(std::fs::canonicalize(file).unwrap().to_str().unwrap().to_owned()),
+        domain: Some("d".to_owned()),
+        client_cert: None,
+        private_key: None,
+    };
+    assert_eq!(connected(&fake).eap, Some(eap));
+}
+
+#[test]
+fn what_connect_refuses() {
+    let fake = Fake::start();
+    for name in ["guests", "campus", "antique", "nowhere", "far"] {
+        assert_snapshot!(with_input(&fake, &["wifi", "connect", name], ""));
+    }
+    let from_stdin = |input: &str, flags: &[&str]| {
+        with_input(&fake, &[["wifi", "connect", "far", "--psk-file", "-"].as_slice(), flags].concat(), input)
+    };
+    assert_snapshot!(from_stdin("short", &[]));
+    assert_snapshot!(from_stdin("", &[]));
+    assert_snapshot!(from_stdin(&"a1".repeat(32), &["--sae"]));
+    assert_eq!(fake.changes(), []);
+    assert_snapshot!(from_stdin(WRONG, &[]));
+    assert_snapshot!(run(&fake, &["wifi", "connect", "far", "--psk-file", "/nowhere"]));
+}
+
+/// The command on a terminal of its own, which shows what people see and takes what they type.
+struct Terminal {
+    ours: std::fs::File,
+    child: std::process::Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(fake: &Fake, arguments: &[&str]) -> Self {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let theirs = std::fs::File::from(pty.slave);
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hitless"), "--socket"]);
+        command.arg(fake.socket()).args(arguments).env("NO_COLOR", "1");
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
+        let child = command.spawn().expect("setsid (package util-linux) is installed");
+        Self { ours: pty.master.into(), child, seen: String::new() }
+    }
+
+    fn see(&mut self, text: &str) {
+        use std::io::Read as _;
+
+        while !self.seen.contains(text) {
+            let mut bytes = [0; 256];
+            // The last one to close the other end makes this fail.
+            let length = self.ours.read(&mut bytes).unwrap_or_else(|error| panic!("{error}: {}", self.seen));
+            self.seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        use std::io::Write as _;
+
+        self.ours.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn echoes(&self) -> bool {
+        use nix::sys::termios::{LocalFlags, tcgetattr};
+
+        let flags = tcgetattr(&self.ours).unwrap().local_flags;
+        flags.contains(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG)
+    }
+}
+
+#[test]
+fn the_prompt_shows_nothing_and_leaves_the_terminal_as_it_was() {
+    let fake = Fake::start();
+    for (typed, answer) in [
+        (format!("{PASSPHRASE}\r"), Some(PASSPHRASE)),
+        ("wrong\u{15}12345678\u{7f}9\n".to_owned(), Some("12345679")),
+        ("1234567ü\u{7f}8\n".to_owned(), Some("12345678")),
+        ("zyzzy\u{3}".to_owned(), None),
+        ("\u{4}".to_owned(), None),
+    ] {
+        for arguments in [["wifi", "connect", "far", "--ask"].as_slice(), &["wifi", "connect", "far"]] {
+            let mut terminal = Terminal::start(&fake, arguments);
+            terminal.see("passphrase of far: ");
+            assert!(!terminal.echoes());
+            let before = fake.changes().len();
+            terminal.write(&typed);
+            if answer.is_some() {
+                terminal.see("joined far on wlan0, -54 dBm");
+            }
+            let status = terminal.child.wait().unwrap();
+            assert_eq!(status.code(), Some(if answer.is_some() { 0 } else { 1 }));
+            assert!(terminal.echoes());
+            assert!(!terminal.seen.contains("zyzz") && !terminal.seen.contains("1234"), "{}", terminal.seen);
+            let sent = fake.changes().get(before).map(|_| connected(&fake).secret.unwrap());
+            assert_eq!(sent.as_ref().map(Secret::reveal), answer);
+        }
+    }
+}
+
+/// Every way in which a passphrase comes in, well or badly: it comes out nowhere.
+#[test]
+fn no_output_has_the_passphrase() {
+    let fake = Fake::start();
+    let file = fake.directory().join("psk");
+    let mut outputs = String::new();
+    for secret in [PASSPHRASE, WRONG, "zyzzyva", "zyzzyva\u{1}zyzzyva", "zyzzyva-zyzzyva-é"] {
+        std::fs::write(&file, secret).unwrap();
+        let file = file.to_str().unwrap();
+        for arguments in [
+            ["wifi", "connect", "far", "--psk-file", file].as_slice(),
+            &["wifi", "connect", "far", "--sae", "--psk-file", file],
+            &["wifi", "connect", "campus", "--eap", "peap", "--identity", "me", "--password-file", file],
+            &["wifi", "connect", "campus", "--eap", "tls", "--identity", "me", "--password-file", file],
+        ] {
+            outputs.push_str(&run(&fake, arguments));
+        }
+        outputs.push_str(&with_input(&fake, &["wifi", "connect", "far", "--psk-file", "-"], secret));
+        let config = fake.directory().join("hitless.toml");
+        for lines in [
+            format!("psk = \"{secret}\""),
+            format!("psk = {secret}"),
+            format!("psk = \"{secret}\" x"),
+            format!("psk-file = \"{secret}\""),
+        ] {
+            let text = format!(
+                "[bond.bond0]\nports = \"wlan0\"\n[[wifi.wlan0.network]]\nssid = \"a\"\n{lines}\nx = 1"
+            );
+            std::fs::write(&config, text).unwrap();
+            for flags in [[].as_slice(), &["--json"]] {
+                let output = hitless().arg("check-config").arg(&config).args(flags).output().unwrap();
+                assert_eq!(output.status.code(), Some(1));
+                outputs.push_str(&show(&output, fake.directory()));
+            }
+        }
+    }
+    for arguments in [["status"].as_slice(), &["wifi", "status"], &["wifi", "list"], &["wifi", "scan"]] {
+        outputs.push_str(&run(&fake, arguments));
+        outputs.push_str(&run(&fake, &[arguments, ["--json"].as_slice()].concat()));
+    }
+    outputs.push_str(&format!("{:?}", fake.changes()));
+    assert!(!outputs.contains("zyzz") && !outputs.contains("kumq"), "{outputs}");
+}
+
+#[test]
+fn an_exposed_passphrase_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("hitless.toml");
+    let network = format!("[[wifi.wlan0.network]]\nssid = \"home\"\npsk = \"{PASSPHRASE}\"\n");
+    std::fs::write(&file, format!("[bond.bond0]\nports = \"wlan0\"\n{network}")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_snapshot!(show(&hitless().arg("check-config").arg(&file).output().unwrap(), directory.path()));
+}
+
 #[test]
 fn man_pages_and_completions() {
     let directory = TempDir::new().unwrap();
-    for (what, file) in [("man", "hitless-status.1"), ("completions", "hitless.bash")] {
+    for (what, file) in
+        [("man", "hitless-status.1"), ("man", "hitless-wifi-connect.1"), ("completions", "hitless.bash")]
+    {
         let output = hitless().args(["generate", what]).arg(directory.path()).output().unwrap();
         assert!(output.status.success(), "{}", show(&output, directory.path()));
         assert!(directory.path().join(file).exists(), "{file}");

@@ -5,10 +5,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hitless::config::{Arguments, Config, DriverChoice, parse};
+use hitless::config::{Arguments, Config, DriverChoice, MacChoice, Warning, parse, secret};
+use hitless::wifi::network::{EapMethod, Manage, Network, Secret, SecretSource, Security};
 use hitless_core::config::{
-    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect,
+    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, SameSegment,
 };
+use hitless_core::wifi::Ssid;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
@@ -41,7 +43,9 @@ fn the_least_there_can_be_and_its_defaults() {
         BondConfig { ports: patterns.clone(), primary: Some(patterns[0].clone()), ..BondConfig::default() }
     );
     assert_eq!(bond.options.miimon, Duration::from_millis(10));
+    assert_eq!(bond.fail_over_mac, MacChoice::Auto);
     assert_eq!(bond.ip.addresses, []);
+    assert!(config.wifi.is_empty());
 }
 
 #[test]
@@ -72,6 +76,11 @@ fn every_option() {
         resend-igmp = 5
         all-slaves-active = true
         use-carrier = false
+        ssid-allow = ["home", "Café"]
+        same-segment = "warn"
+        signal-min = -75
+        signal-hysteresis = 7
+        roam-grace = 500
         port.eth1 = { prio = -10, queue-id = 2 }
         [bond.b.ip]
         address = ["10.0.0.5/24", "2001:db8::5/64"]
@@ -93,7 +102,14 @@ fn every_option() {
         options.probes.interval,
     ];
     assert_eq!(times.map(|time| time.as_millis()), [100, 200, 300, 400, 500]);
-    assert_eq!(options.fail_over_mac, FailOverMac::Active);
+    assert_eq!(
+        (options.fail_over_mac, bond.fail_over_mac),
+        (FailOverMac::Active, MacChoice::Fixed(FailOverMac::Active))
+    );
+    assert_eq!(options.ssid_allow, ["home", "Café"].map(|name| Ssid::new(name).unwrap()));
+    assert_eq!(options.same_segment, SameSegment::Warn);
+    assert_eq!((options.signal_min, options.signal_hysteresis), (Some(-75), 7));
+    assert_eq!(options.roam_grace, Duration::from_millis(500));
     assert_eq!((options.min_links, options.num_peer_notif, options.resend_igmp), (2, 3, 5));
     assert!(options.all_slaves_active && options.probes.all_targets && !options.use_carrier);
     assert_eq!((options.probes.arp_targets.len(), options.probes.ns_targets.len()), (1, 2));
@@ -136,7 +152,8 @@ fn the_example_is_valid_and_its_comments_are_true() {
                 Some(option) if !*for_example => option,
                 _ => line,
             };
-            *for_example = line.contains("or example:") || (*for_example && option.is_some());
+            // What follows an example is one, too, up to an empty line.
+            *for_example = line.contains("or example:") || (*for_example && !line.trim().is_empty());
             Some(shown)
         })
         .collect();
@@ -149,9 +166,11 @@ fn the_example_is_valid_and_its_comments_are_true() {
 fn the_example_names_every_key() {
     // The list of known keys is part of the message.
     for (text, at_least) in [
-        ("[bond.b]\nxxxxxxx = 1\nports = \"e\"", 24),
+        ("[bond.b]\nxxxxxxx = 1\nports = \"e\"", 30),
         ("[bond.b.port.e]\nxxxxxxx = 1", 2),
         ("[bond.b.ip]\nxxxxxxx = 1", 3),
+        ("[bond.b]\n[wifi.w]\nxxxxxxx = 1", 3),
+        ("[bond.b]\n[[wifi.w.network]]\nxxxxxxx = 1", 18),
     ] {
         let report = parse(text, "x").unwrap_err();
         let help = report.problems().iter().flat_map(|problem| &problem.help);
@@ -159,8 +178,11 @@ fn the_example_names_every_key() {
         assert!(known.split(", ").count() >= at_least, "{known}");
         for key in known.split(", ") {
             let is_there = EXAMPLE.lines().any(|line| {
-                let line = line.trim_start_matches('#');
-                line.starts_with(&format!("{key} =")) || line.starts_with(&format!("[bond.bond0.{key}"))
+                let headers = [format!("[bond.bond0.{key}"), format!("[[wifi.wlan0.{key}]]")];
+                // In a comment, too: a network cannot have all keys at once.
+                line.trim_start_matches('#').starts_with(&format!("{key} ="))
+                    || line.contains(&format!(" {key} = "))
+                    || headers.iter().any(|header| line.trim_start_matches('#').starts_with(header))
             });
             assert!(is_there, "docs/hitless.toml does not have {key}");
         }
@@ -301,6 +323,262 @@ fn arguments_are_checked_alike() {
     assert_snapshot!(Config::from_arguments(&wrong).unwrap_err());
 }
 
+// ---- Wi-Fi -----------------------------------------------------------------------------------------------------------
+
+/// Lines of one wireless interface with one network, whose name is there.
+fn network(lines: &str) -> String {
+    format!("[bond.bond0]\nports = [\"eth0\", \"wlan0\"]\n[[wifi.wlan0.network]]\nssid = \"home\"\n{lines}\n")
+}
+
+fn network_errors(lines: &str) -> String {
+    errors(&network(lines))
+}
+
+fn only_network(lines: &str) -> Network {
+    let config = valid(&network(lines));
+    config.wifi["wlan0"].networks[0].clone()
+}
+
+const EAP: &str = "eap = \"peap\"\nidentity = \"me\"\npassword-file = \"/p\"\n";
+
+#[test]
+fn wireless_interfaces() {
+    let config = valid(
+        r#"
+        [bond.b]
+        ports = ["eth0", "wl*"]
+        [wifi.wlan0]
+        country = "AT"
+        manage = "existing"
+        [[wifi.wlan0.network]]
+        ssid-hex = "636166E9"
+        psk-file = "/etc/hitless/home.psk"
+        priority = -10
+        hidden = true
+        [[wifi.wlan0.network]]
+        ssid = "Café"
+        security = "open"
+        [wifi.wlan1]
+        network = { ssid = "x", security = "sae", psk = "correct horse" }
+        "#,
+    );
+    let wlan0 = &config.wifi["wlan0"];
+    assert_eq!((wlan0.country.as_deref(), wlan0.manage), (Some("AT"), Manage::Existing));
+    let file = |path: &str| SecretSource::File(path.into());
+    let first = Network {
+        ssid: Ssid::new(*b"caf\xe9").unwrap(),
+        security: Security::Psk(file("/etc/hitless/home.psk")),
+        priority: -10,
+        hidden: true,
+    };
+    let second =
+        Network { ssid: Ssid::new("Café").unwrap(), security: Security::Open, priority: 0, hidden: false };
+    assert_eq!(wlan0.networks, [first, second]);
+    let psk = SecretSource::Inline(Secret::new("correct horse"));
+    assert_eq!(config.wifi["wlan1"].networks[0].security, Security::Sae(psk));
+    assert_eq!((config.wifi["wlan1"].manage, &config.wifi["wlan1"].country), (Manage::Auto, &None));
+}
+
+#[test]
+fn what_is_there_says_how_a_network_is_joined() {
+    let key = "0123456789abcdef".repeat(4);
+    assert!(matches!(only_network("psk-file = \"/p\"").security, Security::Psk(_)));
+    assert!(matches!(only_network(&format!("psk = \"{key}\"")).security, Security::Psk(_)));
+    assert!(matches!(only_network("security = \"sae\"\npsk = \"12345678\"").security, Security::Sae(_)));
+    assert_eq!(only_network("security = \"owe\"").security, Security::Owe);
+    let Security::Eap(eap) = only_network(EAP).security else { panic!() };
+    assert_eq!((eap.method, eap.identity.as_str()), (EapMethod::Peap, "me"));
+    let tls = "eap = \"tls\"\nidentity = \"me\"\nanonymous-identity = \"a\"\nclient-cert = \"/c\"\nprivate-key = \"/k\"\nprivate-key-password = \"x\"\nca-cert = \"/ca\"\ndomain = \"d\"";
+    let Security::Eap(eap) = only_network(tls).security else { panic!() };
+    assert_eq!(eap.private_key_password, Some(SecretSource::Inline(Secret::new("x"))));
+    assert_eq!((eap.password, eap.domain.as_deref()), (None, Some("d")));
+}
+
+#[test]
+fn wrong_wireless_interfaces() {
+    let bond = "[bond.bond0]\nports = [\"eth0\", \"wlan0\"]\n";
+    assert_snapshot!(errors(&format!("{bond}[wifi.wlan1]\n[wifi.\"wl*\"]\n[wifi.\"a/b\"]")));
+    assert_snapshot!(errors(&format!(
+        "{bond}[wifi.wlan0]\ncountry = \"at\"\nmanage = \"connman\"\nchannel = 1\nnetwork = \"home\""
+    )));
+    assert_snapshot!(errors(&format!(
+        "{bond}[wifi.wlan0]\nmanage = \"off\"\ncountry = \"Austria\"\n[[wifi.wlan0.network]]\nssid = \"a\"\nsecurity = \"owe\""
+    )));
+    assert_snapshot!(errors(
+        "[bond.bond0]\nports = [\"eth0\", \"radio0\"]\nfail-over-mac = \"follow\"\n[wifi.radio0]"
+    ));
+    assert_snapshot!(errors("[bond.bond0]\nports = \"wlan0\"\n[wifi]\nwlan0 = 1\n[wlan.wlan0]"));
+    valid("[bond.bond0]\nports = [\"eth0\", \"wl*\"]\n[wifi.wlan7]\ncountry = \"DE\"");
+}
+
+#[test]
+fn wrong_names_of_networks() {
+    let bond = "[bond.bond0]\nports = \"wlan0\"\n";
+    let long = "x".repeat(33);
+    assert_snapshot!(errors(&format!(
+        "{bond}wifi.network = []\n[[wifi.wlan0.network]]\npsk-file = \"/p\"\n[[wifi.wlan0.network]]\nssid = \"\"\nssid-hex = \"00\"\npsk-file = \"/p\"\n[[wifi.wlan0.network]]\nssid = \"{long}\"\npsk-file = \"/p\"\n[[wifi.wlan0.network]]\nssid-hex = \"686f6d6\"\npsk-file = \"/p\""
+    ).replace("wifi.network = []\n", "")));
+    assert_snapshot!(errors(&format!(
+        "{bond}[wifi.wlan0]\nnetwork = [{{ ssid = \"home\", security = \"owe\" }}, {{ ssid-hex = \"686f6d65\", security = \"open\" }}]"
+    )));
+    assert_snapshot!(bond_errors(
+        "ssid-allow = [\"\", \"home\", \"home\"]\nsignal-hysteresis = 7\nsignal-min = -10\nroam-grace = 10001\nsame-segment = \"yes\""
+    ));
+    assert_snapshot!(bond_errors("signal-hysteresis = 7"));
+}
+
+#[test]
+fn wrong_passphrases() {
+    assert_snapshot!(network_errors(""));
+    assert_snapshot!(network_errors("psk = \"correct horse\"\npsk-file = \"/p\""));
+    assert_snapshot!(network_errors("security = \"open\"\npsk = \"correct horse\""));
+    assert_snapshot!(network_errors("security = \"sae\""));
+    assert_snapshot!(network_errors(&format!("security = \"sae\"\npsk = \"{}\"", "a1".repeat(32))));
+    assert_snapshot!(network_errors("psk = \"shorter\""));
+    assert_snapshot!(network_errors("psk-file = \"correct horse\"\npriority = 1001\nhidden = 1"));
+    for wrong in ["", "1234567", "Passwört", &"x".repeat(64), &"x".repeat(65), "tab\\there", "12345678\\n"] {
+        assert!(parse(&network(&format!("psk = \"{wrong}\"")), "x").is_err(), "{wrong}");
+    }
+    for right in ["12345678", &"~".repeat(63), &"aF".repeat(32), "with \\\"quotes\\\" and \\\\\\\\"] {
+        valid(&network(&format!("psk = \"{right}\"")));
+    }
+}
+
+#[test]
+fn wrong_enterprises() {
+    assert_snapshot!(network_errors("security = \"eap\""));
+    assert_snapshot!(network_errors("eap = \"tls\"\nidentity = \"me\"\npassword = \"x\""));
+    assert_snapshot!(network_errors("eap = \"ttls\"\nidentity = \"\"\nclient-cert = \"c.pem\""));
+    assert_snapshot!(network_errors(&format!("{EAP}psk-file = \"/p\"\npassword = \"\"\ndomain = \"d\"")));
+    assert_snapshot!(network_errors("psk-file = \"/p\"\nidentity = \"me\"\nsecurity = \"sae\""));
+    assert_snapshot!(network_errors("psk-file = \"/p\"\nidentity = \"me\"\npassphrase = \"correct horse\""));
+}
+
+/// Files with a passphrase in every place where somebody could put it.
+fn files_with_a_secret() -> Vec<String> {
+    let bond = "[bond.bond0]\nports = [\"eth0\", \"wlan0\"]\n";
+    let mut files = vec![
+        network("psk = \"SECRET\" x = 1"),
+        network("psk = SECRET"),
+        network("psk = SECRET = 1"),
+        network("psk SECRET"),
+        network("psk \"SECRET\""),
+        network("psk = \"SECRET"),
+        network("psk = \"SEC\"RET\""),
+        network("psk = 'SECRET\""),
+        network("psk = \"\"\"SECRET\"\npriority = x"),
+        network("psk = \"\"\"x\nSECRET\nx\"\"\"\npriority = \"x\""),
+        network("psk = [\"SECRET\"]"),
+        network("psk = { SECRET = 1 }"),
+        network("psk = { a = \"SECRET\""),
+        network("psk = \"SECRET\"\npsk = \"SECRET\""),
+        network("psk = \"x\" # was: SECRET"),
+        network("pks = \"SECRET\""),
+        network("quux = \"SECRET\""),
+        network("\"psk\" = \"SECRET\"\n\"psk\" = 1"),
+        network("psk-file = \"SECRET\""),
+        network("password = \"SECRET\""),
+        network("security = \"open\"\npsk = \"SECRET\""),
+        network("psk = \"SECRET\\u0001\""),
+        network("psk = \"SECRET\\q\""),
+        network("SECRET"),
+        network("\"SECRET"),
+        network(&format!("{EAP}private-key-password = \"SECRET\"")),
+        network(&format!("{EAP}password = \"SECRET\"")),
+        format!("{bond}psk = \"SECRET\""),
+        format!("{bond}wifi = \"SECRET\""),
+        format!("{bond}[wifi]\nwlan0 = \"SECRET\""),
+        format!("{bond}[wifi.wlan0]\nnetwork = {{ ssid = \"a\", psk = \"SECRET\", x = 1 }}"),
+        format!("{bond}[wifi.wlan0]\nnetwork = [{{ ssid = \"a\", psk = \"SECRET\" }}, 1]"),
+        format!("{bond}[wifi.wlan0\nnetwork = [{{ ssid = \"a\", psk = \"SECRET\" }}, 1]"),
+        format!("{bond}[wifi.wlan0] psk = \"SECRET\""),
+        format!("{bond}[[network]]\nthe-word = \"SECRET\""),
+        format!("{bond}ports = [\"eth0\"\n[[wifi.wlan0.network]]\nthe-word = \"SECRET\""),
+        "wifi.wlan0.network = [{ psk = \"SECRET\" }]".to_owned(),
+        "wifi = { wlan0 = { network = { psk = \"SECRET\" } } }".to_owned(),
+        "psk = \"SECRET\"".to_owned(),
+        "SECRET".to_owned(),
+    ];
+    let crlf = files.iter().map(|file| file.replace('\n', "\r\n")).collect::<Vec<_>>();
+    files.extend(crlf);
+    files
+}
+
+/// Whatever shows a report.
+fn shown(text: &str) -> Option<String> {
+    let report = parse(text, "hitless.toml").err()?;
+    let json = serde_json::to_string(&report.entries()).unwrap();
+    Some(format!("{report}{report:?}{}{json}", report.render(true)))
+}
+
+#[test]
+fn no_report_shows_a_secret() {
+    for secret in ["kumquat zyzzyva", "zyzzyva#1=[x]", "zyßwürt€", "zykumquat{b,c}'d"] {
+        for file in files_with_a_secret() {
+            let text = file.replace("SECRET", secret).replace("SEC\"RET", &secret.replacen('y', "\"", 1));
+            let Some(shown) = shown(&text) else { panic!("accepted: {text}") };
+            let parts: Vec<char> = secret.chars().collect();
+            for part in parts.windows(4).map(String::from_iter) {
+                assert!(!shown.contains(&part), "{part} of {secret}\n{text}\n{shown}");
+            }
+        }
+    }
+    let secret = "correct horse";
+    assert_snapshot!(network_errors(&format!("psk = \"{secret}\", hidden = 1 # {secret}")));
+    assert_snapshot!(network_errors(&format!("psk = \"{secret}\"\nhidden = yes\npks = \"{secret}\"")));
+    // Nor does anything else.
+    let config = valid(&network("psk = \"correct horse\""));
+    assert!(!format!("{config:?}{config:#?}").contains("horse"));
+}
+
+#[test]
+fn exposed_secrets_are_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("hitless.toml");
+    let told = |text: &str, mode: u32| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let source = hitless::config::ConfigSource::File(path.clone());
+        source.warnings(&source.load().unwrap())
+    };
+    let inline = network("psk = \"correct horse\"");
+    assert_eq!(told(&inline, 0o600), []);
+    assert_eq!(told(&network("security = \"owe\""), 0o644), []);
+    let warnings = told(&inline, 0o640);
+    assert_eq!(warnings, [Warning::Exposed { path: path.clone() }]);
+    let shown = warnings[0].to_string();
+    assert!(shown.ends_with(&format!("chmod 600 {}", path.display())) && !shown.contains("horse"), "{shown}");
+    // A file of the secret itself; one that is not there exposes nothing.
+    let psk = directory.path().join("home.psk");
+    let by_file = network(&format!("psk-file = \"{}\"", psk.display()));
+    assert_eq!(told(&by_file, 0o644), []);
+    std::fs::write(&psk, "correct horse\n").unwrap();
+    std::fs::set_permissions(&psk, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(told(&by_file, 0o644), [Warning::Exposed { path: psk }]);
+    let any_server = Warning::AnyServer { interface: "wlan0".to_owned(), ssid: "home".to_owned() };
+    assert_eq!(told(&network(EAP), 0o644), [any_server]);
+}
+
+#[test]
+fn a_secret_is_the_first_line_of_its_file() {
+    let read = |bytes: &[u8]| secret::first_line(bytes, std::path::Path::new("/p"));
+    for (bytes, expected) in [
+        (b"correct horse".as_slice(), "correct horse"),
+        (b"correct horse\n", "correct horse"),
+        (b"correct horse\r\nsecond", "correct horse"),
+        (b" blanks count \n\n", " blanks count "),
+    ] {
+        assert_eq!(read(bytes).unwrap().reveal(), expected);
+    }
+    for bytes in [b"".as_slice(), b"\n", b"\ncorrect horse", b"\xffhorse"] {
+        let error = read(bytes).unwrap_err();
+        assert!(!format!("{error}{error:?}").contains("horse"));
+    }
+    assert!(secret::from_file(std::path::Path::new("/nowhere/p")).is_err());
+}
+
 /// Pieces that are likely to mean something together.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -328,6 +606,12 @@ fn piece() -> impl Strategy<Value = String> {
             "{ a = 1 }",
             "[[bond]]\n",
             "bond.x.y.z = 1\n",
+            "[wifi.wlan0]\n",
+            "[[wifi.wlan0.network]]\n",
+            "ssid = ",
+            "psk = ",
+            "\"12345678\"\n",
+            "eap = \"tls\"\n",
         ])
         .prop_map(str::to_owned),
     ]
@@ -348,10 +632,27 @@ proptest! {
     #[test]
     fn any_change_to_the_example_returns(at in 0..EXAMPLE.len(), length in 0usize..40, piece in piece()) {
         let mut text = EXAMPLE.to_owned();
-        let end = (at + length).min(text.len());
+        let (at, end) = (text.floor_char_boundary(at), text.ceil_char_boundary((at + length).min(text.len())));
         text.replace_range(at..end, &piece);
         if let Err(report) = parse(&text, "x") {
             prop_assert!(!report.to_string().is_empty());
+        }
+    }
+
+    /// However a file is damaged: what is left of the passphrase is not shown.
+    #[test]
+    fn no_damage_shows_a_secret(at in 0usize..1000, length in 0usize..30, piece in piece()) {
+        let mut text = format!("{}\npsk = \"kumquat-zyzzyva\"\nhidden = 1\n", network("").trim_end());
+        let start = at % text.len();
+        let end = (start + length).min(text.len());
+        text.replace_range(start..end, &piece);
+        // It may have become the value of something that is no secret.
+        let is_part = |line: &&str| line.contains("kumq") || line.contains("zyzz") || line.contains("uat-");
+        prop_assume!(text.lines().filter(is_part).all(|line| line.starts_with("psk") || !line.contains('=')));
+        if let Some(shown) = shown(&text) {
+            for part in ["kumquat-", "umquat-z", "zyzzyva", "uat-zyzz"] {
+                prop_assert!(!shown.contains(part), "{}\n{}", text, shown);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! The order of [`Machine::poll_action`] is the order of importance: first what traffic waits for.
 
 use super::{Machine, PendingFailover, Port};
-use crate::event::{Action, ActionId, Cause, Failover, Failure, Notice, Outcome, PortId};
+use crate::event::{Action, ActionId, Cause, Failover, Failure, Notice, Outcome, PortId, PortInfo};
 use crate::goal::Goal;
 use crate::path::Role;
 use crate::table::ForwardingTable;
@@ -275,7 +275,8 @@ impl Machine {
                 Some(false) | None => {
                     // What is not a port is not listened on either.
                     port.listening.observe(false);
-                    self.detached(at, name);
+                    let info = port.info.clone();
+                    self.detached(at, info);
                 }
             },
             Err(failure) => {
@@ -293,10 +294,10 @@ impl Machine {
         }
     }
 
-    fn detached(&mut self, at: PortId, name: String) {
-        self.depart(at, &name, Cause::PortRemoved);
+    fn detached(&mut self, at: PortId, info: PortInfo) {
+        self.depart(at, &info, Cause::PortRemoved);
         self.forget_one_shots(at);
-        self.notices.push_back(Notice::Detached { port: name });
+        self.notices.push_back(Notice::Detached { port: info.name });
     }
 
     fn one_shot_done(&mut self, now: Instant, one_shot: &OneShot, result: Result<Outcome, Failure>) {

@@ -172,6 +172,7 @@ impl Machine {
             if doubtful.contains(id) && heard_there && (question == Question::Flooded || asker == Asker::Own)
             {
                 asking.targets.iter().for_each(|target| send(wire::probe(active_mac, active_mac, *target)));
+                asking.asked_there();
             } else if question == Question::Flooded {
                 // Everything but the answer is to go to the active port, as before.
                 send(wire::lesson(own));
@@ -184,10 +185,19 @@ impl Machine {
     /// The active port changed, and the driver has carried it out: peers are told from now on.
     pub(super) fn schedule_notification(&mut self, now: Instant) {
         let left = self.config.num_peer_notif;
-        let wanted = !self.offload.notifications && self.active.is_some() && left > 0;
         let every = self.notification_delay();
-        self.notification = wanted.then_some(Notification { left, at: now, every, reminder: false });
         self.notification_failures = 0;
+        let reminder = self.notification.filter(|notification| notification.reminder);
+        self.notification = match reminder.filter(|_| self.active.is_some()) {
+            _ if left == 0 => None,
+            // What peers are reminded of does not end because there is news.
+            Some(reminder) => {
+                let left = reminder.left.max(left);
+                Some(Notification { left, at: now, every: reminder.every.max(every), reminder: true })
+            }
+            None if self.offload.notifications || self.active.is_none() => None,
+            None => Some(Notification { left, at: now, every, reminder: false }),
+        };
     }
 
     /// Somebody else may have told switches and peers that the bond's address is elsewhere.

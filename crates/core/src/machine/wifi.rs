@@ -1,10 +1,14 @@
 //! What the machine makes of Wi-Fi: who is a member, what is known of associations, and whether two ports reach the same
 //! layer-2 segment.
 
-use super::Machine;
+use std::net::IpAddr;
+
+use super::{Machine, Port};
 use crate::config::SameSegment;
 use crate::event::{Notice, OtherSegment, PortId};
+use crate::mac::MacAddr;
 use crate::proof::Proof;
+use crate::radio::News;
 use crate::time::Instant;
 use crate::wifi::Station;
 
@@ -12,7 +16,15 @@ impl Machine {
     /// Something about a station was said.
     pub(super) fn station_told(&mut self, now: Instant, id: PortId, station: Station) {
         let Some(port) = self.ports.get_mut(&id) else { return };
-        if port.radio.tell(station, &self.config) {
+        let known = port.radio.has_joined();
+        let News { joined, other_network } = port.radio.tell(station, &self.config);
+        if other_network {
+            // What was shown in one network says nothing of another.
+            port.proof = Proof::Missing;
+            port.radio
+                .stray(known && self.active == Some(id) && self.config.same_segment != SameSegment::Off);
+        }
+        if joined {
             // The access point has told switches that the station is behind it.
             self.remind_peers(now);
         }
@@ -45,21 +57,55 @@ impl Machine {
 
     /// Is it an open question whether this port reaches the same segment as the active one?
     pub(super) fn is_doubtful(&self, id: PortId) -> bool {
-        let active = self.active.filter(|active| *active != id);
-        let (Some(port), Some(active)) =
-            (self.ports.get(&id), active.and_then(|active| self.ports.get(&active)))
+        let (Some(port), Some(active)) = (self.ports.get(&id), self.active.filter(|active| *active != id))
         else {
             return false;
         };
+        // Also one that is not there any more was in some segment.
+        let departed = self.departed.as_ref().is_some_and(|departed| departed.wireless);
+        let wireless = self.ports.get(&active).map_or(departed, |active| active.info.wireless);
         self.config.same_segment != SameSegment::Off
-            && (port.info.wireless || active.info.wireless)
+            && (port.info.wireless || wireless)
             && !port.radio.in_same_segment()
     }
 
     /// Is it kept out of the election, as long as there is another port?
     pub(super) fn is_held_back(&self, id: PortId) -> bool {
-        let given = self.ports.get(&id).is_some_and(|port| port.proof.is_given());
-        self.config.same_segment == SameSegment::Require && !given && self.is_doubtful(id)
+        let Some(port) = self.ports.get(&id) else { return false };
+        let unknown = if self.active == Some(id) { port.radio.has_strayed() } else { self.is_unchecked(id) };
+        self.config.same_segment == SameSegment::Require && unknown
+    }
+
+    /// Is it an open question, which nobody has answered in any way?
+    fn is_unchecked(&self, id: PortId) -> bool {
+        self.is_doubtful(id) && !self.ports.get(&id).is_some_and(|port| port.proof.is_given())
+    }
+
+    /// Is the bond still where it was, if this becomes the active port?
+    pub(super) fn stays_with(&self, id: PortId) -> bool {
+        let Some(port) = self.ports.get(&id) else { return false };
+        let shown = port.proof.is_given() || port.radio.in_same_segment();
+        shown || (self.active.is_some() && !self.is_unchecked(id))
+    }
+
+    /// The bond is in another segment now, as far as anybody knows: what was found of other ports was about the old one.
+    pub(super) fn moved_with(&mut self, active: PortId) {
+        self.owners.clear();
+        for (id, port) in &mut self.ports {
+            port.radio.stray(false);
+            port.radio.forget_segment();
+            if *id != active {
+                port.proof = Proof::Missing;
+            }
+        }
+    }
+
+    /// Takes note of who answered on the active port.
+    pub(super) fn note_owner(&mut self, address: IpAddr, owner: MacAddr) {
+        let asked = |port: &Port| port.proof.asking().is_some_and(|asking| asking.targets.contains(&address));
+        if self.ports.values().any(asked) {
+            self.owners.note(address, owner);
+        }
     }
 
     /// Looks at the answers that came in on ports that are asked for proof.
@@ -68,18 +114,32 @@ impl Machine {
         for id in ids {
             let doubtful = self.is_doubtful(id);
             let Some(port) = self.ports.get_mut(&id) else { continue };
-            let Some(asking) = port.proof.asking().filter(|asking| asking.is_any_answer()) else { continue };
+            let Some(asking) = port.proof.asking_mut().filter(|asking| asking.is_any_answer()) else {
+                continue;
+            };
             if !doubtful {
                 port.proof = Proof::Given;
                 continue;
             }
             match asking.compare(&self.owners) {
-                None => {}
-                Some(Ok(())) => {
-                    port.proof = Proof::Given;
-                    port.radio.found_in_same_segment();
+                None if self.owners.is_empty() && asking.has_asked_enough_there() => {
+                    port.proof = Proof::Given
                 }
+                None => {}
+                Some(Ok(())) => self.found_together(id),
                 Some(Err(other)) => self.found_elsewhere(id, other),
+            }
+        }
+    }
+
+    /// The port and the active one reach the same segment, or count as if.
+    fn found_together(&mut self, id: PortId) {
+        if let Some(port) = self.ports.get_mut(&id) {
+            port.proof = Proof::Given;
+        }
+        for id in [Some(id), self.active].into_iter().flatten() {
+            if let Some(port) = self.ports.get_mut(&id) {
+                port.radio.found_in_same_segment();
             }
         }
     }
@@ -92,9 +152,8 @@ impl Machine {
                 port.radio.found_in_other_segment(other);
             }
             SameSegment::Warn | SameSegment::Off => {
-                port.proof = Proof::Given;
-                port.radio.found_in_same_segment();
                 self.notices.push_back(Notice::OtherSegment { port: port.info.name.clone(), other });
+                self.found_together(id);
             }
         }
     }

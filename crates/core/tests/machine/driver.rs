@@ -154,12 +154,12 @@ fn peers_are_told_also_where_the_driver_sees_to_addresses() {
 #[test]
 fn what_the_driver_does_by_itself_is_not_asked_for() {
     let offload = Offload { macs: true, notifications: true, carrier: true };
-    let mut w = World::on(BondConfig { num_peer_notif: 5, ..plain(&["eth0", "wlan0"]) }, offload);
+    let mut w = World::on(BondConfig { num_peer_notif: 5, ..plain(&["eth0", "eth1"]) }, offload);
     let eth0 = w.plug("eth0");
-    w.plug("wlan0");
+    w.plug("eth1");
     w.pull(eth0);
     w.run(ms(1000));
-    w.assert_active("wlan0");
+    w.assert_active("eth1");
     let others = w.count(|a| !matches!(a, Action::Attach { mac: None, .. } | Action::Program(_)));
     assert_eq!(others, 0, "{:?}", w.actions);
 }

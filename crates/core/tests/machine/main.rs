@@ -17,3 +17,4 @@ mod probes;
 mod proof;
 #[path = "../support/mod.rs"]
 mod support;
+mod wifi;

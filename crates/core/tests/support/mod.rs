@@ -14,6 +14,7 @@ use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::table::{ForwardingTable, MAX_PORTS};
 use hitless_core::time::Instant;
+use hitless_core::wifi::{Association, Reception, Ssid, Station, StationState};
 
 pub(crate) mod network;
 pub(crate) mod random;
@@ -59,6 +60,20 @@ pub(crate) fn info(name: &str, id: PortId) -> PortInfo {
     }
 }
 
+fn association(ssid: &str, access_point: u8) -> Association {
+    Association { ssid: Ssid::new(ssid), bssid: MacAddr([0x02, 0xaf, 0, 0, 0, access_point]) }
+}
+
+/// A station that has joined an access point of a network.
+pub(crate) fn joined(ssid: &str, access_point: u8) -> StationState {
+    StationState::Joined(association(ssid, access_point))
+}
+
+/// A station that does not hear its access point any more.
+pub(crate) fn silent(ssid: &str, access_point: u8) -> StationState {
+    StationState::Silent(association(ssid, access_point))
+}
+
 /// A port as it really is.
 #[derive(Clone, Debug)]
 pub(crate) struct Nic {
@@ -75,7 +90,7 @@ pub(crate) struct Nic {
 #[derive(Clone, Debug)]
 enum Pending {
     Execute(ActionId, Action),
-    Hear(Event),
+    Hear(PortId, Vec<u8>),
 }
 
 /// Decides whether an action fails.
@@ -196,6 +211,22 @@ impl World {
     /// A cable is pulled.
     pub(crate) fn pull(&mut self, id: PortId) {
         self.set_carrier(id, false);
+    }
+
+    /// A station is like this from now on.
+    pub(crate) fn station(&mut self, port: PortId, state: StationState) {
+        self.hears(port, state, -50, 300);
+    }
+
+    /// The same, heard with so many dBm, and sending with so many Mbit/s.
+    pub(crate) fn hears(&mut self, port: PortId, state: StationState, dbm: i8, mbps: u32) {
+        let reception = Reception { signal_dbm: Some(dbm), rate_mbps: Some(mbps) };
+        self.tell(Event::Station { port, station: Station { state, reception } });
+    }
+
+    /// A station joins an access point of a network.
+    pub(crate) fn join(&mut self, port: PortId, ssid: &str, access_point: u8) {
+        self.station(port, joined(ssid, access_point));
     }
 
     pub(crate) fn change(&mut self, id: PortId, change: impl FnOnce(&mut PortInfo)) {
@@ -343,7 +374,7 @@ impl World {
                 spins = 0;
                 match entry.remove() {
                     Pending::Execute(id, action) => self.execute(id, &action),
-                    Pending::Hear(event) => self.tell(event),
+                    Pending::Hear(port, frame) => self.tell(Event::Frame { port, frame }),
                 }
             } else {
                 let why = self.machine.poll_timeout();
@@ -421,6 +452,29 @@ impl World {
         let active = snapshot.ports.iter().find(|port| port.active);
         assert_eq!(active.map(|port| &port.name), snapshot.active.as_ref());
         assert!(active.is_none_or(|port| port.link.is_usable()), "{active:?} is active");
+        self.check_membership(&snapshot.ports);
+    }
+
+    /// What is in a foreign network is never used; of the rest, something is, whenever it can be.
+    fn check_membership(&self, ports: &[PortSnapshot]) {
+        let config = self.machine.config();
+        for port in ports.iter().filter(|port| port.active) {
+            let state = port.station.as_ref().map(|station| &station.state);
+            let ssid = state.and_then(StationState::association).map(|association| association.ssid.as_ref());
+            let allowed = |ssid: Option<&Ssid>| ssid.is_some_and(|ssid| config.ssid_allow.contains(ssid));
+            assert!(config.ssid_allow.is_empty() || ssid.is_none_or(allowed), "{port:?} is active");
+        }
+        // While something is under way, a port may be on its way out.
+        if self.is_busy() {
+            return;
+        }
+        let is_out = |port: &PortSnapshot| match &port.waiting {
+            Some(Waiting::Network(_)) => true,
+            Some(Waiting::OtherSegment(_)) => port.station.is_some(),
+            _ => config.preference(&port.name).is_none(),
+        };
+        let usable = ports.iter().any(|port| port.link.is_usable() && !is_out(port));
+        assert_eq!(ports.iter().any(|port| port.active), usable, "{ports:#?}");
     }
 
     fn probe_rate(&self) -> usize {
@@ -521,7 +575,7 @@ impl World {
             let for_us =
                 destination == nic.mac || destination.is_group() || nic.listening == Some(destination);
             if nic.listening.is_some() && for_us {
-                self.schedule(at, Pending::Hear(Event::Frame { port: id, frame }));
+                self.schedule(at, Pending::Hear(id, frame));
             }
         }
     }

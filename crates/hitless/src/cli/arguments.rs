@@ -66,6 +66,9 @@ pub enum Command {
     /// Add ports to a bond, or remove them, until the daemon ends or reloads
     #[command(subcommand)]
     Port(PortCommand),
+    /// Join Wi-Fi networks, leave them, and see how stations are doing
+    #[command(subcommand)]
+    Wifi(WifiCommand),
     /// Make the daemon read its configuration file again
     Reload,
     /// Remove a bond, or all of them, and give the ports back as they were found
@@ -111,6 +114,129 @@ pub enum PortCommand {
     },
 }
 
+/// What to do with Wi-Fi.
+#[derive(Debug, Subcommand)]
+pub enum WifiCommand {
+    /// Show how stations are doing
+    Status {
+        /// Only this station
+        #[arg(long, value_name = "STATION")]
+        port: Option<String>,
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the networks that may be joined
+    List {
+        /// Only those of this station
+        #[arg(long, value_name = "STATION")]
+        port: Option<String>,
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for access points, the strongest first
+    Scan {
+        /// Only by this station
+        #[arg(long, value_name = "STATION")]
+        port: Option<String>,
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Join a network, and remember it
+    ///
+    /// A network that is known already needs nothing but its name. For others the passphrase is asked for on the terminal,
+    /// or read from a file; it is never an argument, which others could read and the shell would remember.
+    Connect(Box<Connect>),
+    /// Leave the network, and join none until `connect` or the daemon's next start
+    Disconnect {
+        /// The station; needed where there are several
+        #[arg(long, value_name = "STATION")]
+        port: Option<String>,
+    },
+    /// Forget a network that `connect` has joined
+    Forget {
+        /// The network's name
+        ssid: String,
+        /// The name is given in hex digits, because it is not text
+        #[arg(long)]
+        hex: bool,
+        /// The station; needed where there are several
+        #[arg(long, value_name = "STATION")]
+        port: Option<String>,
+    },
+}
+
+/// A network to join.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The network's name
+    pub ssid: String,
+    /// The name is given in hex digits, because it is not text
+    #[arg(long)]
+    pub hex: bool,
+    /// The station; needed where there are several
+    #[arg(long, value_name = "STATION")]
+    pub port: Option<String>,
+    /// Ask for the passphrase (with 802.1X: the password) on the terminal
+    #[arg(long, conflicts_with = "psk_file")]
+    pub ask: bool,
+    /// Read it from the first line of this file; `-` is standard input
+    #[arg(long, value_name = "FILE", visible_alias = "password-file")]
+    pub psk_file: Option<PathBuf>,
+    /// Join only by WPA3, not by WPA2
+    #[arg(long, conflicts_with_all = ["owe", "open", "eap"])]
+    pub sae: bool,
+    /// The network is encrypted and has no passphrase
+    #[arg(long, conflicts_with_all = ["open", "eap", "ask", "psk_file"])]
+    pub owe: bool,
+    /// The network is not encrypted, and that is all right
+    #[arg(long, conflicts_with_all = ["eap", "ask", "psk_file"])]
+    pub open: bool,
+    /// The network keeps its name to itself
+    #[arg(long)]
+    pub hidden: bool,
+    /// The higher, the more it is wanted; -1000 to 1000
+    #[arg(
+        long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-1000..=1000)
+    )]
+    pub priority: i32,
+    /// Join by 802.1X, by this method
+    #[arg(long, value_enum, value_name = "METHOD", requires = "identity")]
+    pub eap: Option<Method>,
+    /// With 802.1X: who you are
+    #[arg(long, requires = "eap")]
+    pub identity: Option<String>,
+    /// With 802.1X: who you are as far as anyone may hear who listens
+    #[arg(long, value_name = "IDENTITY", requires = "eap")]
+    pub anonymous_identity: Option<String>,
+    /// With 802.1X: whose signature the server's certificate must have (PEM)
+    #[arg(long, value_name = "FILE", requires = "eap")]
+    pub ca_cert: Option<PathBuf>,
+    /// With 802.1X: the end of the name that the server's certificate must have
+    #[arg(long, value_name = "NAME", requires = "ca_cert")]
+    pub domain: Option<String>,
+    /// With --eap tls: your certificate (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["eap", "private_key"])]
+    pub client_cert: Option<PathBuf>,
+    /// With --eap tls: its key (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["eap", "client_cert"])]
+    pub private_key: Option<PathBuf>,
+}
+
+/// How the server of 802.1X and you convince each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// By a password, in PEAP with MSCHAPv2
+    Peap,
+    /// By a password, in TTLS with PAP
+    Ttls,
+    /// By certificates on both sides
+    Tls,
+}
+
 /// How to run the daemon.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -132,6 +258,9 @@ pub struct Run {
     /// Where its default route leads; may be repeated
     #[arg(long, value_name = "ADDRESS", requires = "bond", conflicts_with = "config")]
     pub gateway: Vec<String>,
+    /// Where to keep what has to be remembered: networks that were joined by command
+    #[arg(long, value_name = "DIRECTORY", default_value = config::DEFAULT_STATE)]
+    pub state: PathBuf,
     /// What carries its frames
     #[arg(long, value_enum, default_value = "auto", requires = "bond")]
     pub driver: Driver,

@@ -44,7 +44,7 @@ impl Failure {
         Self { exit, message: None, hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -92,7 +92,8 @@ impl From<ClientError> for Failure {
             Self::new(Exit::NoDaemon, message).hint(next)
         } else if let ClientError::NoAccess { .. } = error {
             Self::new(Exit::Refused, message).hint("try it with sudo")
-        } else if matches!(&error, ClientError::Hitless(error) if !matches!(error, Error::Failed { .. })) {
+        } else if matches!(&error, ClientError::Hitless(error) if !matches!(error, Error::Failed { .. } | Error::WifiFailed { .. }))
+        {
             Self::new(Exit::Refused, message)
         } else {
             Self::new(Exit::Failed, message)

@@ -9,9 +9,10 @@ use super::{RunOptions, Runner};
 use crate::config::{Arguments, Config, ConfigSource, DEFAULT_PATH, DriverChoice};
 
 pub(super) fn run(run: Run, socket: &Path, runner: Runner) -> Result<(), Failure> {
+    let state = run.state.clone();
     let config = source(run)?;
     prepare_directory(socket)?;
-    let options = RunOptions { config, socket: socket.to_owned() };
+    let options = RunOptions { config, socket: socket.to_owned(), state };
     runner(options).map_err(|error| Failure::from_error(error.as_ref()))
 }
 

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::Style;
-use hitless_api::{Bond, Client, ClientError, Error, Failover, Port, Status};
+use hitless_api::{Bond, Client, ClientError, Error, Failover, Port, Status, Wifi};
 
 use super::failure::Failure;
 use super::style::{self, clean};
+use super::table::{self, Cell};
 use super::write_json;
 
 pub(super) fn status(
@@ -69,7 +70,11 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
     if let Some(failover) = &bond.last_failover {
         write!(out, ", last change {}", change(failover))?;
     }
-    writeln!(out)
+    writeln!(out)?;
+    if let Some(reason) = &bond.fail_over_mac_reason {
+        writeln!(out, "  fail-over-mac {}: {}", clean(&bond.fail_over_mac), clean(reason))?;
+    }
+    Ok(())
 }
 
 fn change(failover: &Failover) -> String {
@@ -79,53 +84,55 @@ fn change(failover: &Failover) -> String {
     format!("{from} → {to} ({}, {took:.1} ms)", failover.cause.as_str())
 }
 
-/// One cell, and how it is painted.
-type Cell = (String, Style);
-
-const HEADINGS: [&str; 7] = ["PORT", "LINK", "ROLE", "FAILURES", "SPEED", "MAC", "WAITING FOR"];
-
 fn table(ports: &[Port], out: &mut impl Write) -> io::Result<()> {
     if ports.is_empty() {
         return writeln!(out, "  no ports");
     }
-    let headings = HEADINGS.map(|heading| (heading.to_owned(), style::FAINT));
-    let rows: Vec<[Cell; 7]> = std::iter::once(headings).chain(ports.iter().map(row)).collect();
-    for row in &rows {
-        let mut line = String::from(" ");
-        // Blanks are held back until something follows, so that no line ends in them.
-        let mut blanks = 1;
-        for (column, (text, style)) in row.iter().enumerate() {
-            let width =
-                rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count()).max();
-            let length = text.chars().count();
-            if length > 0 {
-                line.push_str(&" ".repeat(blanks));
-                line.push_str(&format!("{style}{text}{style:#}"));
-                blanks = 0;
-            }
-            blanks += width.unwrap_or(0).saturating_sub(length) + 2;
-        }
-        writeln!(out, "{line}")?;
+    let wireless = ports.iter().any(|port| port.wifi.is_some());
+    let mut headings = vec!["PORT", "LINK", "ROLE", "FAILURES", "SPEED", "MAC"];
+    if wireless {
+        headings.push("NETWORK");
     }
-    Ok(())
+    headings.push("WAITING FOR");
+    let rows: Vec<Vec<Cell>> = ports.iter().map(|port| row(port, wireless)).collect();
+    table::write(&headings, &rows, out)
 }
 
-fn row(port: &Port) -> [Cell; 7] {
+fn row(port: &Port, wireless: bool) -> Vec<Cell> {
     let plain = Style::new();
     let role = if port.active { ("active".to_owned(), style::STRONG) } else { ("standby".to_owned(), plain) };
     let failures = if port.link_failures == 0 { plain } else { style::UNSURE };
-    let speed = match (port.speed_mbps, port.duplex) {
-        (Some(speed), Some(duplex)) => format!("{speed} Mbit/s {}", duplex.as_str()),
-        (Some(speed), None) => format!("{speed} Mbit/s"),
+    // What a station sends with right now is what it has for a speed.
+    let rate = port.wifi.as_ref().and_then(|wifi| wifi.rate_mbps);
+    let speed = match (rate.or(port.speed_mbps), port.duplex) {
+        (Some(speed), Some(duplex)) if rate.is_none() => format!("{speed} Mbit/s {}", duplex.as_str()),
+        (Some(speed), _) => format!("{speed} Mbit/s"),
         (None, _) => "-".to_owned(),
     };
-    [
+    let mut row = vec![
         (clean(&port.name).into_owned(), plain),
         (port.link.as_str().to_owned(), style::link(port.link)),
         role,
         (port.link_failures.to_string(), failures),
         (speed, plain),
         (port.permanent_mac.clone().unwrap_or_else(|| "-".to_owned()), style::FAINT),
-        (clean(port.waiting.as_deref().unwrap_or_default()).into_owned(), style::UNSURE),
-    ]
+    ];
+    if wireless {
+        row.push(port.wifi.as_ref().map_or_else(|| (String::new(), plain), network));
+    }
+    row.push((clean(port.waiting.as_deref().unwrap_or_default()).into_owned(), style::UNSURE));
+    row
+}
+
+/// The network and how well it is heard, or else what keeps the station from it.
+fn network(wifi: &Wifi) -> Cell {
+    if wifi.blocked.is_some() {
+        return ("radio off".to_owned(), style::BAD);
+    }
+    let signal = wifi.signal_dbm.map(|signal| format!(", {signal} dBm")).unwrap_or_default();
+    match (&wifi.ssid, &wifi.fault) {
+        (Some(ssid), _) => (format!("{}{signal}", clean(ssid)), style::GOOD),
+        (None, Some(_)) => (format!("{}, see hitless wifi status", clean(&wifi.state)), style::BAD),
+        (None, None) => (clean(&wifi.state).into_owned(), style::UNSURE),
+    }
 }

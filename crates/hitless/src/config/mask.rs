@@ -55,17 +55,12 @@ const HARMLESS: &[&str] = &[
     "identity",
     "anonymous-identity",
     "domain",
+    "ca-cert",
+    "client-cert",
 ];
 
 /// Keys whose values may be shown where they are absolute paths, and not what belongs into the file.
-const PATHS: &[&str] = &[
-    "psk-file",
-    "password-file",
-    "private-key-password-file",
-    "ca-cert",
-    "client-cert",
-    "private-key",
-];
+const PATHS: &[&str] = &["psk-file", "password-file", "private-key-password-file", "private-key"];
 
 /// What the keys of secrets have in them, also where they are mistyped, or those of other programs.
 const SECRET: &[&str] = &["psk", "pks", "pass", "secret", "phrase", "key", "pwd", "wep", "sae", "credential"];
@@ -166,9 +161,12 @@ impl<'t> Scanner<'t> {
         let first = name.split(['.', ']', '"', '\'', ' ', '\t', '#']).next().unwrap_or_default();
         self.wireless = first != "bond";
         self.broken = false;
-        let end = content.find(']').map_or(content.len(), |at| {
-            at + content.get(at..).unwrap_or_default().bytes().take_while(|byte| *byte == b']').count()
-        });
+        let end = match content.find(']') {
+            Some(at) => at + content.bytes().skip(at).take_while(|byte| *byte == b']').count(),
+            // What follows a name that does not end may be anything.
+            None if self.wireless => content.find('.').unwrap_or(content.len()),
+            None => content.find(['"', '\'', ' ', '\t', '=']).unwrap_or(content.len()),
+        };
         self.hide(self.at + end..self.at + content.len());
         self.at += content.len();
     }
@@ -206,7 +204,15 @@ impl<'t> Scanner<'t> {
 
     fn value(&mut self, mut verdict: Verdict) {
         let mut nests: Vec<Nest> = Vec::new();
+        let mut values = 0;
         while let Some(c) = self.rest().chars().next() {
+            if nests.is_empty() && !c.is_whitespace() && c != '#' {
+                values += 1;
+                // What follows a value does not belong to its key.
+                if values > 1 && verdict != Verdict::HideAll {
+                    verdict = if self.wireless { Verdict::HideAll } else { Verdict::Short };
+                }
+            }
             match c {
                 '\n' => {
                     let Some(nest) = nests.last() else { return };
@@ -269,12 +275,14 @@ impl<'t> Scanner<'t> {
     fn string(&mut self, quote: char, verdict: Verdict) {
         let rest = self.rest();
         let triple: String = std::iter::repeat_n(quote, 3).collect();
-        let (delimiter, within) =
-            if rest.starts_with(&triple) { (3, rest) } else { (1, line_of(rest)) };
+        let (delimiter, within) = if rest.starts_with(&triple) { (3, rest) } else { (1, line_of(rest)) };
         let body = within.get(delimiter..).unwrap_or_default();
         let end = string_end(body, quote, delimiter);
         let length = end.unwrap_or(body.len());
         let content = self.at + delimiter..self.at + delimiter + length;
+        // No option has several lines: somebody forgot where the string ends.
+        let several = body.get(..length).is_some_and(|content| content.contains('\n'));
+        let verdict = if several { Verdict::HideAll } else { verdict };
         let hidden = self.judge(verdict, content.clone());
         self.broken |= hidden && end.is_none();
         self.at = content.end + if end.is_some() { delimiter } else { 0 };
@@ -381,12 +389,18 @@ mod tests {
             ("[bond.b]\npsk geheim", "[bond.b]\n**********"),
             ("[wifi.w]\ncountry = \"AT\" # x", "[wifi.w]\ncountry = \"AT\" ***"),
             ("[[wifi.w.network]]\nssid = \"a\"\npsk = 'b'", "[[wifi.w.network]]\nssid = \"a\"\npsk = '*'"),
-            ("[wifi.w]\npsk-file = \"/x\"\n'psk-file' = \"x\"", "[wifi.w]\npsk-file = \"/x\"\n'psk-file' = \"*\""),
+            (
+                "[wifi.w]\npsk-file = \"/x\"\n'psk-file' = \"x\"",
+                "[wifi.w]\npsk-file = \"/x\"\n'psk-file' = \"*\"",
+            ),
             ("wifi = { w = { psk = \"a\", ssid = \"b\" } }", "wifi = { w = { psk = \"*\", ssid = \"b\" } }"),
             ("bond = { w = { psk = \"a\", mode = \"b\" } }", "bond = { w = { psk = \"*\", mode = \"b\" } }"),
             ("[wifi.w]\npsk = a\"b#c=d", "[wifi.w]\npsk = *\"*****"),
             ("[wifi.w] psk = a", "[wifi.w]********"),
-            ("[wifi.w]\npsk = \"\"\"\na\n\"\"\"\nssid = 'b'", "[wifi.w]\npsk = \"\"\"\n*\n\"\"\"\nssid = 'b'"),
+            (
+                "[wifi.w]\npsk = \"\"\"\na\n\"\"\"\nssid = 'b'",
+                "[wifi.w]\npsk = \"\"\"\n*\n\"\"\"\nssid = 'b'",
+            ),
             ("[wifi.w]\npsk = \"ab\ncd = ef\"", "[wifi.w]\npsk = \"**\n** = **\""),
             ("[bond.b]\nports = [\"a\"\n[wifi.w]\npks = 1", "[bond.b]\nports = [\"a\"\n[wifi.w]\npks = *"),
         ] {

@@ -139,11 +139,9 @@ pub(super) fn signal_min(bond: &raw::Bond, usual: u8, problems: &mut Vec<Problem
     if let (None, Some(hysteresis)) = (&bond.signal_min, &bond.signal_hysteresis)
         && hysteresis.value != i64::from(usual)
     {
-        problems.push(
-            Problem::new(hysteresis.span.clone(), "`signal-hysteresis` needs signal-min").help(
-                "it says how far above signal-min a signal must rise before the port counts as good again",
-            ),
-        );
+        problems.push(Problem::new(hysteresis.span.clone(), "`signal-hysteresis` needs signal-min").help(
+            "it says how far above signal-min a signal must rise before the port counts as good again",
+        ));
     }
     bond.signal_min.as_ref().and_then(|at| i8::try_from(at.value).ok())
 }

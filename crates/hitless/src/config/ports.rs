@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use hitless_core::config::{FailOverMac, PortOptions, PortPattern};
 
-use super::{MacChoice, names};
 use super::raw::{self, At};
 use super::report::Problem;
 use super::wifi;
+use super::{MacChoice, names};
 
 /// The ports' patterns, in order of preference.
 pub(super) fn patterns(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Vec<PortPattern> {

@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 use hitless_core::config::{Evidence, FailOverMac, PrimaryReselect, SameSegment, Validate};
 use toml::de::DeTable;
 
-use super::{DriverChoice, MacChoice};
 use super::reader::{Reader, not_a_choice};
 use super::report::Problem;
 use super::wifi;
+use super::{DriverChoice, MacChoice};
 
 pub(super) use super::reader::At;
 

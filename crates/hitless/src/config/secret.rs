@@ -175,9 +175,10 @@ pub fn warnings(path: Option<&Path>, config: &Config) -> Vec<Warning> {
 }
 
 fn networks(config: &Config) -> impl Iterator<Item = (&str, &Network)> {
-    config.wifi.iter().flat_map(|(interface, wifi)| {
-        wifi.networks.iter().map(move |network| (interface.as_str(), network))
-    })
+    config
+        .wifi
+        .iter()
+        .flat_map(|(interface, wifi)| wifi.networks.iter().map(move |network| (interface.as_str(), network)))
 }
 
 fn sources(network: &Network) -> Vec<&SecretSource> {

@@ -33,21 +33,18 @@ fn interface(raw: &raw::Wifi, bonds: &[Bond], problems: &mut Vec<Problem>) -> Wi
     let manage = raw.manage.as_ref().map(|at| at.value).unwrap_or_default();
     let mut networks: Vec<Network> = Vec::new();
     for raw in &raw.networks {
-        let network = network(raw, problems);
-        if let Some(network) = network {
-            if networks.iter().any(|other| other.ssid == network.ssid) {
-                let message = format!("network `{}` is there twice", network.ssid);
-                problems.push(Problem::new(name_span(raw), message).help("remove one of them"));
-            }
-            networks.push(network);
+        let Some(network) = network(raw, problems) else { continue };
+        if networks.iter().any(|other| other.ssid == network.ssid) {
+            let message = format!("network `{}` is there twice", network.ssid);
+            problems.push(Problem::new(name_span(raw), message).help("remove one of them"));
         }
+        networks.push(network);
     }
-    if let (Manage::Off, Some(manage), Some(network)) = (manage, &raw.manage, raw.networks.first()) {
+    if let (Manage::Off, Some(network)) = (manage, raw.networks.first()) {
         problems.push(
             Problem::new(network.span.clone(), "a network has no meaning with manage = \"off\"")
                 .help("nobody would join it: remove it, or the line with `manage`"),
         );
-        let _ = manage;
     }
     WifiConfig { country: raw.country.as_ref().map(|at| country(at, problems)), manage, networks }
 }
@@ -158,12 +155,11 @@ fn hex_ssid(hex: &At<String>, problems: &mut Vec<Problem>) -> Option<Ssid> {
 /// How a network is joined: as it is written, else by which credentials are there.
 fn security(raw: &raw::Network, problems: &mut Vec<Problem>) -> Option<Security> {
     let Some(kind) = kind(raw) else {
-        problems.push(
-            Problem::new(name_span(raw), "a network without credentials")
-                .help("how is it joined? psk-file = \"/etc/hitless/home.psk\" (a passphrase), eap = \"peap\" and \
+        problems.push(Problem::new(name_span(raw), "a network without credentials").help(
+            "how is it joined? psk-file = \"/etc/hitless/home.psk\" (a passphrase), eap = \"peap\" and \
                        identity = \"…\" (802.1X), security = \"owe\" (encrypted without a passphrase), or \
-                       security = \"open\" (not encrypted)"),
-        );
+                       security = \"open\" (not encrypted)",
+        ));
         return None;
     };
     unused(raw, kind, problems);
@@ -254,8 +250,11 @@ fn source(
 ) -> Option<SecretSource> {
     if let (Some(_), Some(file)) = (inline, file) {
         problems.push(
-            Problem::new(file.span.clone(), format!("a network has either `{key}` or `{file_key}`, not both"))
-                .help("remove one of them; a file of its own is the safer place"),
+            Problem::new(
+                file.span.clone(),
+                format!("a network has either `{key}` or `{file_key}`, not both"),
+            )
+            .help("remove one of them; a file of its own is the safer place"),
         );
     }
     match (inline, file) {

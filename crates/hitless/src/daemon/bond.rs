@@ -2,10 +2,13 @@
 //!
 //! Nothing is decided here. What happened is put into the machine's words, and its actions into the driver's.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
+use hitless_core::config::FailOverMac;
 use hitless_core::event::{
     Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, PortSnapshot, Snapshot,
 };
@@ -20,11 +23,12 @@ use hitless_linux::wireless::WirelessEvent;
 use tokio::sync::mpsc;
 
 use super::pace::Pace;
-use super::sockets::{Heard, Sockets};
 use super::radios::Radios;
+use super::sockets::{Heard, Sockets};
+use super::stations::Member;
 use super::{BondId, ip, peers};
 use crate::causes::chain;
-use crate::config::{Bond, IpConfig};
+use crate::config::{Bond, IpConfig, MacChoice};
 use crate::driver::ebpf::parked_name;
 use crate::driver::{Driver, DriverError, Tools};
 
@@ -95,6 +99,12 @@ pub(super) struct BondTask {
     tools: Tools,
     pub(super) sockets: Sockets,
     pub(super) radios: Radios,
+    /// Ports that have been attached since they appeared: only then have they the address that they are to join with.
+    met: BTreeSet<PortId>,
+    /// Why ports have addresses of their own, where that was to be found out.
+    pub(super) own_macs: Option<String>,
+    /// A port would not have the bond's address: which, and why.
+    refusal: Rc<RefCell<Option<String>>>,
     ports: BTreeMap<PortId, Seen>,
     own_link: Option<OwnLink>,
     next_poll: Instant,
@@ -122,6 +132,9 @@ impl BondTask {
         Self {
             id,
             radios: Radios::new(tools.wireless.clone()),
+            met: BTreeSet::new(),
+            own_macs: None,
+            refusal: Rc::default(),
             machine: Machine::new(config.options.clone(), driver.offload()),
             config,
             driver,
@@ -210,6 +223,7 @@ impl BondTask {
         }
         self.sockets.forget(port);
         self.radios.forget(port);
+        self.met.remove(&port);
         if let Err(error) = self.tools.ledger.borrow_mut().vanished(&self.config.name, index) {
             tracing::warn!(bond = self.config.name, error = chain(&error));
         }
@@ -319,6 +333,34 @@ impl BondTask {
         }
     }
 
+    /// The Wi-Fi ports: those that have been attached since they appeared, whether they are now or have joined a network
+    /// that keeps them out.
+    pub(super) fn stations(&self) -> impl Iterator<Item = Member> + '_ {
+        let ours = self.ports.iter().filter(|(port, _)| self.met.contains(*port));
+        ours.filter(|(port, _)| self.radios.seen(**port).is_some()).map(|(port, seen)| Member {
+            interface: seen.link.name.clone(),
+            index: port.0,
+            bond: self.config.name.clone(),
+        })
+    }
+
+    /// May a port sleep between beacons? `None` where it cannot.
+    pub(super) fn power_save(&self, port: PortId) -> Option<bool> {
+        self.tools.wireless.power_save(port.0).ok().flatten()
+    }
+
+    /// What a station tells of itself has changed: it is looked at.
+    pub(super) fn station_changed(&mut self, now: Instant, interface: &str, rekeyed: bool) {
+        let found = self.ports.iter().find(|(_, seen)| seen.link.name == interface);
+        let Some(port) = found.map(|(port, _)| *port) else { return };
+        if rekeyed {
+            self.machine.handle(now, Event::Rekeyed { port });
+        }
+        if let Some(event) = self.radios.look(now, port) {
+            self.machine.handle(now, event);
+        }
+    }
+
     /// The active port's access point is watched, as long as there is another port to go to.
     fn watch_access_point(&mut self, now: Instant) {
         if self.radios.is_empty() {
@@ -378,6 +420,10 @@ impl BondTask {
     /// Interfaces that were given back, and are not wanted any more, are none of the bond's business.
     fn forget_returned(&mut self, notices: &[Notice]) {
         for notice in notices {
+            if let Notice::Attached { port } = notice {
+                self.met
+                    .extend(self.ports.iter().filter(|(_, seen)| seen.link.name == *port).map(|(id, _)| *id));
+            }
             if let Notice::Detached { port } = notice
                 && !self.wants(port)
             {
@@ -423,7 +469,7 @@ impl BondTask {
 
     fn perform(&self, id: ActionId, action: Action) -> Work {
         let (bond, driver, netlink) = (self.id, self.driver.clone(), self.tools.netlink.clone());
-        let index = driver.index();
+        let (index, refusal) = (driver.index(), self.refusal.clone());
         within(bond, id, async move {
             let result = match action {
                 Action::CountReceived { port } => netlink.rx_packets(port.0).await.map(Outcome::Received),
@@ -439,10 +485,24 @@ impl BondTask {
                 | Action::SetCarrier(_)
                 | Action::Send { .. }
                 | Action::Listen { .. }
-                | Action::SetPowerSave { .. } => return driver.perform(action).await,
+                | Action::SetPowerSave { .. } => {
+                    return driver.perform(action).await.map_err(|error| {
+                        if let DriverError::AddressRefused { .. } = error {
+                            refusal.replace(Some(chain(&error)));
+                        }
+                        error.into()
+                    });
+                }
             };
             result.map_err(|error| Failure(error.to_string()))
         })
+    }
+
+    /// Has a port refused the bond's address since this was last asked, and may every port keep its own? Then why.
+    pub(super) fn take_refusal(&mut self) -> Option<String> {
+        let refusal = self.refusal.take()?;
+        let shared = self.config.options.fail_over_mac == FailOverMac::None;
+        (shared && self.config.fail_over_mac == MacChoice::Auto).then_some(refusal)
     }
 
     /// Compares what the driver has with what the machine wants, while nothing is under way that would change it.
@@ -528,6 +588,7 @@ impl BondTask {
 
     /// Tells the machine what the driver has. Gives back ports that the configuration does not know.
     pub(super) fn observed(&mut self, now: Instant, observation: Observation) -> Option<Work> {
+        self.met.extend(observation.attached.iter().map(|(port, _)| *port));
         let strangers = observation.attached.iter().map(|(port, _)| *port);
         let strangers: Vec<_> = strangers.filter(|port| !self.ports.contains_key(port)).collect();
         self.machine.handle(now, Event::Observed(observation));
@@ -538,8 +599,8 @@ impl BondTask {
         let (bond, driver) = (self.id, self.driver.clone());
         Some(Box::pin(async move {
             for port in strangers {
-                if let Err(failure) = driver.perform(Action::Detach { port }).await {
-                    tracing::warn!(%port, %failure, "in the bond, not in the configuration, and cannot be given back");
+                if let Err(error) = driver.perform(Action::Detach { port }).await {
+                    tracing::warn!(%port, error = chain(&error), "in the bond, not in the configuration, and cannot be given back");
                 }
             }
             completed(bond, Completion::StrangersReturned)

@@ -238,7 +238,12 @@ impl Radios {
     // ---- power saving --------------------------------------------------------------------------------------------
 
     /// Lets a station sleep between beacons, if it did when it was found, or keeps it awake.
-    pub(super) fn set_power_save(&self, port: PortId, on: bool, found: Option<bool>) -> Result<(), RequestError> {
+    pub(super) fn set_power_save(
+        &self,
+        port: PortId,
+        on: bool,
+        found: Option<bool>,
+    ) -> Result<(), RequestError> {
         match self.wireless.set_power_save(port.0, on && found.unwrap_or(false)) {
             // A driver that cannot save power does not.
             Err(error) if error.is_unsupported() => Ok(()),

@@ -3,17 +3,17 @@
 //! A change is answered when it has taken effect: when nothing is under way any more for its bond.
 
 use futures_util::StreamExt as _;
-use hitless_api::{self as api, Error, Method};
-use hitless_core::config::PortPattern;
+use hitless_api::{Error, Method, NewNetwork};
+use hitless_core::config::{FailOverMac, PortPattern};
 use hitless_core::event::{Cause, Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
 use super::{BondId, Daemon, RunError, preflight};
 use crate::causes::chain;
-use crate::config::{Bond, Config, ConfigSource, LoadError};
-use crate::driver::{self, Driver, DriverError};
-use crate::server::{Reply, Request, convert};
+use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
+use crate::driver::{self, DriverError};
+use crate::server::{Reply, Request};
 
 type Answer = Result<Reply, Error>;
 
@@ -56,12 +56,17 @@ impl Daemon {
                 Err(error) => Err(error),
             },
             Method::Down { bond } => self.down(bond.as_deref()).await.map(|()| Some(Reply::Done)),
-            Method::WifiStatus {} => Ok(Some(Reply::Stations(Vec::new()))),
-            Method::WifiList { .. }
-            | Method::WifiScan { .. }
-            | Method::WifiConnect { .. }
-            | Method::WifiDisconnect { .. }
-            | Method::WifiForget { .. } => Err(Error::Refused { reason: "not yet".to_owned() }),
+            Method::WifiStatus {} => Ok(Some(Reply::Stations(self.station_status()))),
+            Method::WifiList { port } => return self.stations.list(port.as_deref(), reply),
+            Method::WifiScan { port } => return self.stations.scan(port.as_deref(), reply),
+            Method::WifiConnect { port, network } => {
+                return self.stations.connect(port.as_deref(), *network, reply);
+            }
+            Method::WifiDisconnect { port } => return self.stations.disconnect(port.as_deref(), reply),
+            Method::WifiForget { port, ssid, ssid_hex } => {
+                let network = NewNetwork { ssid, ssid_hex, ..NewNetwork::default() };
+                self.stations.forget(port.as_deref(), &network).map(Some)
+            }
         };
         // A client that has gone needs no answer.
         if let Some(answer) = answer.transpose() {
@@ -125,25 +130,6 @@ impl Daemon {
     fn find(&self, name: &str) -> Result<BondId, Error> {
         let found = self.bonds.iter().find(|(_, bond)| bond.config.name == name);
         found.map(|(id, _)| *id).ok_or_else(|| Error::NoSuchBond { bond: name.to_owned() })
-    }
-
-    fn status(&self) -> Vec<api::Bond> {
-        let bond = |bond: &super::BondTask| {
-            let driver = match bond.driver {
-                Driver::Kernel(_) => api::Driver::Kernel,
-                Driver::Ebpf(_) => api::Driver::Ebpf,
-            };
-            let surroundings = convert::Surroundings {
-                name: &bond.config.name,
-                driver,
-                mode: "active-backup",
-                fail_over_mac: bond.config.options.fail_over_mac,
-                fail_over_mac_reason: None,
-                wifi: &std::collections::BTreeMap::new(),
-            };
-            convert::bond(&surroundings, &bond.snapshot())
-        };
-        self.bonds.values().map(bond).collect()
     }
 
     // ---- ports ---------------------------------------------------------------------------------------------------
@@ -268,6 +254,8 @@ impl Daemon {
         for (id, _) in gone {
             self.remove_bond(id).await?;
         }
+        self.stations.configure(config.wifi.clone());
+        super::warn_of(&self.source, config);
         self.present_all().await
     }
 
@@ -286,9 +274,16 @@ impl Daemon {
         Ok(())
     }
 
-    async fn change_bond(&mut self, id: BondId, new: Bond) -> Result<(), RunError> {
+    pub(super) async fn change_bond(&mut self, id: BondId, mut new: Bond) -> Result<(), RunError> {
         let now = self.now();
         let Some(bond) = self.bonds.get_mut(&id) else { return Ok(()) };
+        // What was found out holds on; what was in force without having been asked for, too.
+        let both_auto = [&bond.config, &new].iter().all(|config| config.fail_over_mac == MacChoice::Auto);
+        if bond.own_macs.is_some() && new.fail_over_mac == MacChoice::Auto {
+            new.options.fail_over_mac = FailOverMac::Active;
+        } else if both_auto {
+            new.options.fail_over_mac = bond.config.options.fail_over_mac;
+        }
         let failed = |source| RunError::Bond { bond: new.name.clone(), source };
         bond.driver.configure(&new).await.map_err(failed)?;
         bond.config = new;
@@ -322,6 +317,7 @@ impl Daemon {
     async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
         self.finish_work(id).await;
         let Some(mut bond) = self.bonds.remove(&id) else { return Ok(()) };
+        self.stations.release_bond(&bond.config.name).await;
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
         let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };

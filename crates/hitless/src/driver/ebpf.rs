@@ -176,7 +176,8 @@ impl EbpfDriver {
                 self.reprogram()
             }
             Action::SetPortMac { port, mac } => {
-                self.tools.netlink.set_mac_even_if_busy(port.0, mac).await?;
+                let given = self.tools.netlink.set_mac_even_if_busy(port.0, mac).await;
+                given.map_err(|source| DriverError::AddressRefused { port: port.to_string(), source })?;
                 self.state.borrow_mut().ports.insert(port, mac);
                 self.reprogram()
             }

@@ -192,7 +192,10 @@ mod tests {
             let (text, hex) = ssid(&name);
             assert_eq!(to_ssid(&text, hex.as_deref()), Some(name));
         }
-        assert_eq!(ssid(&Ssid::new(b"caf\xe9").unwrap()), ("caf\\xe9".to_owned(), Some("636166e9".to_owned())));
+        assert_eq!(
+            ssid(&Ssid::new(b"caf\xe9").unwrap()),
+            ("caf\\xe9".to_owned(), Some("636166e9".to_owned()))
+        );
         assert_eq!(ssid(&Ssid::new("Café".as_bytes()).unwrap()).1, None);
         for (text, hex) in [("", None), (&*"x".repeat(33), None), ("home", Some("6")), ("home", Some("+6"))] {
             assert_eq!(to_ssid(text, hex), None);

@@ -92,10 +92,13 @@ mod tests {
     /// When it is missed, in milliseconds after it died at 1000, given what is counted from then on.
     fn missed(unanswered_per_beat: u32, mut counters: Counters) -> u64 {
         let mut pulse = Pulse::begin(at(1000), counters);
-        (1..).map(|n| n * 40).find(|ms| {
-            counters.unanswered = counters.unanswered.wrapping_add(unanswered_per_beat);
-            pulse.beat(at(1000 + ms), counters, None) == Beat::Missed
-        }).expect("some time")
+        (1..)
+            .map(|n| n * 40)
+            .find(|ms| {
+                counters.unanswered = counters.unanswered.wrapping_add(unanswered_per_beat);
+                pulse.beat(at(1000 + ms), counters, None) == Beat::Missed
+            })
+            .expect("some time")
     }
 
     #[test]
@@ -109,7 +112,11 @@ mod tests {
     #[test]
     fn a_single_sign_of_life_will_do() {
         let mut pulse = Pulse::begin(at(0), counters(0, 0, 0));
-        let signs = [counters(1, 0, 50), counters(1, 1, 100), Counters { quiet: Some(Duration::ZERO), ..counters(1, 1, 150) }];
+        let signs = [
+            counters(1, 0, 50),
+            counters(1, 1, 100),
+            Counters { quiet: Some(Duration::ZERO), ..counters(1, 1, 150) },
+        ];
         for (n, sign) in (1..).zip(signs) {
             assert_eq!(pulse.beat(at(n * 400), sign, None), Beat::Alive, "{sign:?}");
         }

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use hitless::server::{Reply, Request, Server};
-use hitless_api::{Bond, Cause, Driver, Duplex, Error, Failover, Kind, LinkState, Method, Notice, Port};
+use hitless_api::{
+    AccessPoint, Bond, Cause, Driver, Duplex, Error, Failover, Kind, LinkState, Manager, Method, Network,
+    NewNetwork, Notice, Port, SavedBy, Security, Station, Wifi,
+};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -80,10 +83,13 @@ impl Fake {
         is_done.recv().unwrap();
     }
 
-    /// What reached the daemon, apart from `Status`.
+    /// What reached the daemon, apart from questions.
     pub(crate) fn changes(&self) -> Vec<Method> {
         let calls = self.calls.lock().unwrap();
-        calls.iter().filter(|method| !method.is_read_only()).cloned().collect()
+        let is_question = |method: &Method| {
+            method.is_read_only() || matches!(method, Method::WifiList { .. } | Method::WifiScan { .. })
+        };
+        calls.iter().filter(|method| !is_question(method)).cloned().collect()
     }
 
     pub(crate) fn stop(&mut self) {
@@ -128,8 +134,140 @@ fn answer(method: &Method) -> Result<Reply, Error> {
             return Err(Error::Failed { reason: "cannot delete bond `stuck`: device busy".to_owned() });
         }
         Method::Down { bond } => bond.as_deref().map_or(Ok(()), known)?,
+        Method::WifiStatus {} => return Ok(Reply::Stations(stations())),
+        Method::WifiList { port } => {
+            station_of(port.as_deref(), true)?;
+            return Ok(Reply::Networks(networks()));
+        }
+        Method::WifiScan { port } => {
+            station_of(port.as_deref(), true)?;
+            return Ok(Reply::AccessPoints(access_points()));
+        }
+        Method::WifiConnect { port, network } => {
+            let station = station_of(port.as_deref(), false)?;
+            return connect(station, network);
+        }
+        Method::WifiDisconnect { port } => drop(station_of(port.as_deref(), false)?),
+        Method::WifiForget { port, ssid, .. } => {
+            station_of(port.as_deref(), false)?;
+            if ssid == "home" {
+                let reason = "`home` is in the configuration file: take it out there, then hitless reload";
+                return Err(Error::Refused { reason: reason.to_owned() });
+            }
+        }
     }
     Ok(Reply::Done)
+}
+
+/// The station that is meant. There is one only, unless it is asked for as "several".
+fn station_of(port: Option<&str>, all: bool) -> Result<Station, Error> {
+    match port {
+        None => Ok(stations().remove(0)),
+        Some("several") if !all => {
+            Err(Error::SeveralStations { ports: vec!["wlan0".to_owned(), "wlan1".to_owned()] })
+        }
+        Some(name) => stations()
+            .into_iter()
+            .find(|station| station.interface == name)
+            .ok_or_else(|| Error::NoSuchStation { port: name.to_owned() }),
+    }
+}
+
+/// Every passphrase but one is right.
+pub(crate) const WRONG: &str = "wrong-zyzzyva";
+
+fn connect(station: Station, network: &NewNetwork) -> Result<Reply, Error> {
+    if network.secret.as_ref().is_some_and(|secret| secret.reveal() == WRONG) {
+        let reason = "home did not accept the passphrase: try again with hitless wifi connect home --ask";
+        return Err(Error::WifiFailed { reason: reason.to_owned() });
+    }
+    let ssid = if network.ssid.is_empty() { "caf\\xe9".to_owned() } else { network.ssid.clone() };
+    let wifi = Wifi { ssid: Some(ssid), ..station.wifi };
+    Ok(Reply::Joined(Box::new(Station { wifi, ..station })))
+}
+
+pub(crate) fn joined() -> Wifi {
+    let text = |text: &str| Some(text.to_owned());
+    Wifi {
+        ssid: text("home"),
+        ssid_hex: None,
+        bssid: text("02:00:00:00:01:00"),
+        signal_dbm: Some(-54),
+        rate_mbps: Some(866),
+        frequency_mhz: Some(5180),
+        state: "joined".to_owned(),
+        fault: None,
+        blocked: None,
+        power_save: Some(false),
+    }
+}
+
+pub(crate) fn stations() -> Vec<Station> {
+    let text = |text: &str| Some(text.to_owned());
+    let first = Station {
+        interface: "wlan0".to_owned(),
+        bond: text("bond0"),
+        manager: Manager::Supplicant,
+        wifi: joined(),
+    };
+    let trouble = Wifi {
+        state: "off".to_owned(),
+        fault: text("caf\u{1b}[2J did not accept the passphrase: hitless wifi connect"),
+        blocked: text("the radio is switched off: rfkill unblock wifi"),
+        ..Wifi::default()
+    };
+    let second =
+        Station { interface: "wlan1".to_owned(), bond: None, manager: Manager::Existing, wifi: trouble };
+    vec![first, second]
+}
+
+pub(crate) fn networks() -> Vec<Network> {
+    let home = Network {
+        interface: "wlan0".to_owned(),
+        ssid: "home".to_owned(),
+        ssid_hex: None,
+        security: Security::Psk,
+        priority: 10,
+        hidden: false,
+        current: true,
+        saved_by: SavedBy::Config,
+        fault: None,
+    };
+    let cafe = Network {
+        ssid: "caf\\xe9".to_owned(),
+        ssid_hex: Some("636166e9".to_owned()),
+        security: Security::Eap,
+        priority: -5,
+        hidden: true,
+        current: false,
+        saved_by: SavedBy::Command,
+        fault: Some("the password is wrong".to_owned()),
+        ..home.clone()
+    };
+    vec![home, cafe]
+}
+
+pub(crate) fn access_points() -> Vec<AccessPoint> {
+    let ap = |ssid: Option<&str>, signal_dbm, security: &[Security]| AccessPoint {
+        interface: "wlan0".to_owned(),
+        ssid: ssid.map(str::to_owned),
+        ssid_hex: None,
+        bssid: "02:00:00:00:01:00".to_owned(),
+        signal_dbm,
+        frequency_mhz: Some(5180),
+        security: security.to_vec(),
+        known: ssid == Some("home"),
+        current: ssid == Some("home"),
+    };
+    vec![
+        ap(Some("far"), Some(-88), &[Security::Psk]),
+        ap(None, None, &[Security::Sae]),
+        ap(Some("home"), Some(-54), &[Security::Psk, Security::Sae]),
+        ap(Some("guests"), Some(-60), &[Security::Open]),
+        ap(Some("lounge"), Some(-61), &[Security::Owe]),
+        ap(Some("campus"), Some(-70), &[Security::Eap]),
+        ap(Some("antique"), Some(-71), &[]),
+    ]
 }
 
 pub(crate) fn bonds() -> Vec<Bond> {
@@ -144,6 +282,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         permanent_mac: text("02:00:00:00:00:01"),
         speed_mbps: Some(1000),
         duplex: Some(Duplex::Full),
+        wifi: None,
     };
     let wireless = Port {
         name: "wlan0".to_owned(),
@@ -155,6 +294,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         permanent_mac: text("02:00:00:00:00:02"),
         speed_mbps: None,
         duplex: None,
+        wifi: Some(joined()),
     };
     let missing = Port {
         name: "enx\u{1b}[2J".to_owned(),
@@ -166,6 +306,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         permanent_mac: None,
         speed_mbps: None,
         duplex: None,
+        wifi: None,
     };
     let failover = Failover { from: text("wlan0"), to: text("eth0"), cause: Cause::BetterPort, took_us: 612 };
     let bond = Bond {
@@ -176,6 +317,8 @@ pub(crate) fn bonds() -> Vec<Bond> {
         primary: text("eth0"),
         carrier: true,
         mac: text("02:00:00:00:00:01"),
+        fail_over_mac: "none".to_owned(),
+        fail_over_mac_reason: text("the ebpf driver accepts what is for the bond on every port"),
         ports: vec![wire, wireless, missing],
         last_failover: Some(failover),
     };
@@ -186,6 +329,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         primary: None,
         carrier: false,
         mac: None,
+        fail_over_mac_reason: None,
         ports: Vec::new(),
         last_failover: None,
         ..bond.clone()

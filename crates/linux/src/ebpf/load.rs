@@ -89,7 +89,12 @@ fn last_words(log: &[u8]) -> String {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "hundreds of instructions, thousands of bytes")]
-fn prog_load(name: &str, instructions: &[bpf_insn], license: &CString, log: &mut [u8]) -> io::Result<OwnedFd> {
+fn prog_load(
+    name: &str,
+    instructions: &[bpf_insn],
+    license: &CString,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     let mut attributes = no_attributes();
     // SAFETY: the attributes are all zero, which is a value of every member of the union.
     let program = unsafe { &mut attributes.__bindgen_anon_3 };

@@ -168,7 +168,8 @@ pub enum WirelessEvent {
     },
     /// Other channels and powers are allowed than before.
     RegulatoryChanged,
-    /// The kernel has 802.11 now: a module was loaded.
+    /// The kernel has 802.11 now: a module was loaded. Interfaces may have come with it, before their events could be
+    /// subscribed to; everything has to be looked at.
     Available,
     /// The kernel has 802.11 no longer: a module was unloaded.
     Unavailable,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::event::events;
-use super::genl::{message, messages};
+use super::genl::{CONTROL, message, messages};
 use super::message::{associated_ssid, interface, power_save, station};
 use super::*;
 
@@ -42,6 +42,21 @@ fn the_family_and_its_groups() {
     let [Some(config), Some(scan), Some(regulatory), Some(mlme), None] = groups else { panic!("{groups:?}") };
     assert_eq!([scan, regulatory, mlme].map(|group| group - config), [1, 2, 3]);
     assert_eq!(read(text, |message| Family::named("nl8021", message)), None);
+}
+
+/// The control family is on every kernel.
+#[test]
+fn requests_to_the_kernel() {
+    let mut connection = Connection::open().unwrap();
+    let control = connection.family("nlctrl").unwrap().unwrap();
+    assert_eq!((control.id, control.group("notify")), (CONTROL, Some(u32::from(CONTROL))));
+    assert_eq!(connection.family("no-such-family").unwrap(), None);
+    let mut ask = |command| connection.exchange(CONTROL, command, Ask::One, &[], |_| {});
+    assert_eq!(ask(0xff), Err(Cause::errno(Errno::EOPNOTSUPP)));
+    // CTRL_CMD_GETFAMILY without saying which.
+    assert!(matches!(ask(3), Err(Cause::Kernel { errno: Errno::EINVAL, .. })));
+    let error = connection.exchange(0x0fff, 1, Ask::One, &[], |_| {});
+    assert_eq!(error, Err(Cause::errno(Errno::ENOENT)), "no such family");
 }
 
 #[test]

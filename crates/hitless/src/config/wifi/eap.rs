@@ -25,13 +25,8 @@ pub(super) fn eap(network: &raw::Network, problems: &mut Vec<Problem>) -> Option
     for identity in raw.identity.iter().chain(&raw.anonymous_identity) {
         problems.extend(text_problem("an identity", identity));
     }
-    let password = source(
-        "password",
-        raw.password.as_ref(),
-        "password-file",
-        raw.password_file.as_ref(),
-        problems,
-    );
+    let password =
+        source("password", raw.password.as_ref(), "password-file", raw.password_file.as_ref(), problems);
     let private_key_password = source(
         "private-key-password",
         raw.private_key_password.as_ref(),
@@ -39,9 +34,7 @@ pub(super) fn eap(network: &raw::Network, problems: &mut Vec<Problem>) -> Option
         raw.private_key_password_file.as_ref(),
         problems,
     );
-    for (key, secret) in
-        [("password", &raw.password), ("private-key-password", &raw.private_key_password)]
-    {
+    for (key, secret) in [("password", &raw.password), ("private-key-password", &raw.private_key_password)] {
         if let Some(secret) = secret
             && let Some(fault) = secret::password_fault(secret.value.reveal())
         {
@@ -84,8 +77,7 @@ fn fits_method(network: &raw::Network, method: EapMethod, problems: &mut Vec<Pro
     let present: Vec<_> = network.eap.present().collect();
     let has = |key: &str| present.iter().any(|(other, _)| *other == key);
     let mut missing = |key: &str, help: &str| {
-        problems
-            .push(Problem::new(name_span(network), format!("eap = \"{word}\" needs `{key}`")).help(help));
+        problems.push(Problem::new(name_span(network), format!("eap = \"{word}\" needs `{key}`")).help(help));
     };
     if tls && !has("client-cert") {
         missing("client-cert", "it shows who we are: client-cert = \"/etc/hitless/me.pem\"");
@@ -94,7 +86,10 @@ fn fits_method(network: &raw::Network, method: EapMethod, problems: &mut Vec<Pro
         missing("private-key", "the key of client-cert: private-key = \"/etc/hitless/me.key\"");
     }
     if !tls && !PASSWORD.iter().any(|key| has(key)) {
-        missing("password-file", "the file that it is the first line of: password-file = \"/etc/hitless/me.password\"");
+        missing(
+            "password-file",
+            "the file that it is the first line of: password-file = \"/etc/hitless/me.password\"",
+        );
     }
     let (useless, instead) = if tls {
         (PASSWORD, "TLS goes by client-cert and private-key; the key's password is private-key-password")
@@ -102,9 +97,8 @@ fn fits_method(network: &raw::Network, method: EapMethod, problems: &mut Vec<Pro
         (CERTIFICATE, "it belongs to eap = \"tls\"")
     };
     for (key, span) in present.into_iter().filter(|(key, _)| useless.contains(key)) {
-        problems.push(
-            Problem::new(span, format!("`{key}` has no meaning with eap = \"{word}\"")).help(instead),
-        );
+        problems
+            .push(Problem::new(span, format!("`{key}` has no meaning with eap = \"{word}\"")).help(instead));
     }
 }
 

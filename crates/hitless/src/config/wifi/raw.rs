@@ -72,12 +72,8 @@ const KINDS: &[(&str, Kind)] =
 const METHODS: &[(&str, EapMethod)] =
     &[("peap", EapMethod::Peap), ("ttls", EapMethod::Ttls), ("tls", EapMethod::Tls)];
 
-const MANAGE: &[(&str, Manage)] = &[
-    ("auto", Manage::Auto),
-    ("existing", Manage::Existing),
-    ("iwd", Manage::Iwd),
-    ("off", Manage::Off),
-];
+const MANAGE: &[(&str, Manage)] =
+    &[("auto", Manage::Auto), ("existing", Manage::Existing), ("iwd", Manage::Iwd), ("off", Manage::Off)];
 
 impl Kind {
     /// The word.
@@ -106,9 +102,7 @@ fn wifi(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> W
     r.finish();
     let networks = tables
         .into_iter()
-        .map(|(span, table)| {
-            network(span, Reader::new(table, format!("[[wifi.{shown}.network]]"), problems))
-        })
+        .map(|(span, table)| network(span, Reader::new(table, format!("[[wifi.{shown}.network]]"), problems)))
         .collect();
     Wifi { name, country, manage, networks }
 }

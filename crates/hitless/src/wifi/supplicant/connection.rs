@@ -248,8 +248,10 @@ pub fn sweep(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(CLIENT)?.split('-').next()?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| pid != std::process::id() && !Path::new(&format!("/proc/{pid}")).exists()) {
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix(CLIENT)?.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| pid != std::process::id() && !Path::new(&format!("/proc/{pid}")).exists())
+        {
             drop(std::fs::remove_file(entry.path()));
         }
     }

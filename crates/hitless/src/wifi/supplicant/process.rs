@@ -30,9 +30,9 @@ use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::backoff::Backoff;
 use super::connection::{Address, Connection, ConnectionError, sweep};
 use super::request::Request;
-use super::backoff::Backoff;
 
 /// What it is called.
 pub const PROGRAM: &str = "wpa_supplicant";
@@ -87,7 +87,9 @@ pub enum Life {
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It is not installed.
-    #[error("wpa_supplicant is not installed; install it (Debian, Ubuntu, Fedora: package `wpasupplicant` or `wpa_supplicant`)")]
+    #[error(
+        "wpa_supplicant is not installed; install it (Debian, Ubuntu, Fedora: package `wpasupplicant` or `wpa_supplicant`)"
+    )]
     Missing,
     /// The directory for its sockets cannot be made.
     #[error("cannot make the directory {} for wpa_supplicant's sockets", path.display())]
@@ -128,10 +130,28 @@ fn colon(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
+/// Which program is run and how; the defaults are for everyone but tests.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program; `None`: the one that is found under its usual name.
+    pub program: Option<PathBuf>,
+    /// By which of its drivers it gets at interfaces.
+    pub driver: &'static str,
+    /// Where a wpa_supplicant that somebody else started has its sockets.
+    pub existing: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { program: None, driver: "nl80211", existing: "/run/wpa_supplicant".into() }
+    }
+}
+
 /// A handle on the one process. The process outlives it; [`Supplicant::terminate`] ends it.
 #[derive(Clone, Debug)]
 pub struct Supplicant {
     directory: PathBuf,
+    options: Options,
     life: watch::Receiver<Life>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -146,17 +166,17 @@ impl Supplicant {
     /// For the process whose sockets are in this directory, which belongs to root alone or is made so. Nothing is started
     /// until somebody wants it. Within a tokio runtime.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self::with_program(directory, None)
+        Self::with_options(directory, Options::default())
     }
 
-    /// The same with another program than the one that is found under its usual name.
-    pub fn with_program(directory: impl Into<PathBuf>, program: Option<PathBuf>) -> Self {
+    /// The same, with other options.
+    pub fn with_options(directory: impl Into<PathBuf>, options: Options) -> Self {
         let directory = directory.into();
         let (life_sender, life) = watch::channel(Life::Idle);
         let (orders, received) = mpsc::unbounded_channel();
         let keeper = Keeper {
             directory: directory.clone(),
-            program,
+            program: options.program.clone(),
             life: life_sender,
             orders: received,
             backoff: Backoff::default(),
@@ -164,12 +184,22 @@ impl Supplicant {
         };
         sweep(&directory);
         tokio::spawn(keeper.run());
-        Self { directory, life, orders }
+        Self { directory, options, life, orders }
     }
 
     /// Its directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// By which of its drivers it gets at interfaces.
+    pub fn driver(&self) -> &'static str {
+        self.options.driver
+    }
+
+    /// Where a wpa_supplicant that somebody else started has its sockets.
+    pub fn existing(&self) -> &Path {
+        &self.options.existing
     }
 
     /// Wants it to be there from now on. What comes of it is told by [`Supplicant::life`].
@@ -341,7 +371,7 @@ impl Keeper {
         if command.trim_end() != PROGRAM {
             return None;
         }
-        AsyncFd::new(process).ok()
+        watched(process)
     }
 
     async fn launch(&self, program: &Path, more: &[&str]) -> Result<(), ProcessError> {
@@ -355,6 +385,14 @@ impl Keeper {
             .map_err(|source| ProcessError::Spawn { program: program.to_owned(), source })?;
         if output.status.success() { Ok(()) } else { Err(refused(last_line(&output.stdout))) }
     }
+}
+
+#[allow(
+    deprecated,
+    reason = "the replacement is unsafe for types that are not like `OwnedFd`, which this one is"
+)]
+fn watched(process: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
+    AsyncFd::new(process).ok()
 }
 
 /// The next order to end it. `None`: nobody can order anything any more.
@@ -399,7 +437,10 @@ fn private_directory(path: &Path) -> Result<(), ProcessError> {
 fn find_program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
     let usual = USUAL_PLACES.iter().map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|place| place.join(PROGRAM)).find(|program| program.is_file())
+    std::env::split_paths(&path)
+        .chain(usual)
+        .map(|place| place.join(PROGRAM))
+        .find(|program| program.is_file())
 }
 
 fn last_line(said: &[u8]) -> String {

@@ -173,7 +173,10 @@ pub fn value(reply: &[u8]) -> Option<String> {
 
 /// The answer to `INTERFACES`.
 pub fn interfaces(reply: &[u8]) -> Vec<String> {
-    lines(reply).filter(|line| !line.is_empty()).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    lines(reply)
+        .filter(|line| !line.is_empty())
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .collect()
 }
 
 /// The answer to `STATUS`.
@@ -233,7 +236,9 @@ fn network(line: &[u8]) -> Option<ListedNetwork> {
 /// The answer to `BSS` with a range: as many as went in.
 pub fn access_points(reply: &[u8]) -> Vec<Bss> {
     let lines: Vec<&[u8]> = lines(reply).collect();
-    lines.split(|line| *line == b"====").filter_map(access_point).collect()
+    // Between two, and after the last one it knows of.
+    let ends = |line: &&[u8]| matches!(*line, b"====" | b"####");
+    lines.split(ends).filter_map(access_point).collect()
 }
 
 fn access_point(lines: &[&[u8]]) -> Option<Bss> {

@@ -253,13 +253,19 @@ mod tests {
             "INTERFACE_ADD wlan0\t/run/x/wlan0.conf\tnl80211\t\t\tbond0"
         );
         interface.bridge = None;
-        assert_eq!(said(Request::InterfaceAdd(&interface)), "INTERFACE_ADD wlan0\t/run/x/wlan0.conf\tnl80211\t\t");
+        assert_eq!(
+            said(Request::InterfaceAdd(&interface)),
+            "INTERFACE_ADD wlan0\t/run/x/wlan0.conf\tnl80211\t\t"
+        );
     }
 
     #[test]
     fn what_comes_from_the_user_stays_a_value() {
         let set = |value| said(Request::SetNetwork(NetworkId(0), &Setting { key: "identity", value }));
-        assert_eq!(set(Value::Octets(b"a\"\nTERMINATE".into())), "SET_NETWORK 0 identity 61220a5445524d494e415445");
+        assert_eq!(
+            set(Value::Octets(b"a\"\nTERMINATE".into())),
+            "SET_NETWORK 0 identity 61220a5445524d494e415445"
+        );
         assert_eq!(set(Value::Unset), "SET_NETWORK 0 identity NULL");
         assert_eq!(set(Value::Octets(b"NULL".into())), "SET_NETWORK 0 identity 4e554c4c");
     }

@@ -169,7 +169,9 @@ fn security(security: &Security) -> Result<Vec<Setting>, Problem> {
                 vec![key_mgmt("WPA-PSK"), pmf(1), Setting { key: "psk", value: Value::Secret(key) }]
             }
         },
-        Security::Sae(source) => vec![key_mgmt("SAE"), pmf(2), Setting { key: "sae_password", value: password(source)? }],
+        Security::Sae(source) => {
+            vec![key_mgmt("SAE"), pmf(2), Setting { key: "sae_password", value: password(source)? }]
+        }
         Security::Eap(eap) => {
             let mut settings = vec![key_mgmt("WPA-EAP WPA-EAP-SHA256"), pmf(1)];
             settings.extend(eap_settings(eap)?);
@@ -184,7 +186,8 @@ fn eap_settings(eap: &Eap) -> Result<Vec<Setting>, Problem> {
         EapMethod::Ttls => ("TTLS", Value::Quoted("auth=PAP")),
         EapMethod::Tls => ("TLS", Value::Unset),
     };
-    let needs = |there: bool, option| if there { Ok(()) } else { Err(Problem::Incomplete { method, option }) };
+    let needs =
+        |there: bool, option| if there { Ok(()) } else { Err(Problem::Incomplete { method, option }) };
     match eap.method {
         EapMethod::Peap | EapMethod::Ttls => needs(eap.password.is_some(), "password-file")?,
         EapMethod::Tls => {
@@ -243,7 +246,11 @@ impl Passphrase {
 
 fn key(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    digits?.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).map(|o| u8::try_from(o).ok()).collect()
+    digits?
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit))
+        .map(|o| u8::try_from(o).ok())
+        .collect()
 }
 
 fn file_of(source: &SecretSource) -> Option<PathBuf> {
@@ -309,7 +316,8 @@ mod tests {
         let settings = of(&network(Security::Psk(inline("correct horse")))).unwrap();
         assert_eq!(value(&settings, "key_mgmt"), Value::Word("WPA-PSK WPA-PSK-SHA256 SAE"));
         assert_eq!(value(&settings, "psk"), Value::Passphrase(Secret::new("correct horse")));
-        let settings = of(&network(Security::Psk(inline(&"0aF".repeat(21).replace("0aF0aF", "0aF0aF")[..63]))));
+        let settings =
+            of(&network(Security::Psk(inline(&"0aF".repeat(21).replace("0aF0aF", "0aF0aF")[..63]))));
         assert!(settings.is_ok(), "63 characters are a passphrase, whatever they look like");
         let settings = of(&network(Security::Psk(inline(&"0aF1".repeat(16))))).unwrap();
         assert_eq!(value(&settings, "key_mgmt"), Value::Word("WPA-PSK"));

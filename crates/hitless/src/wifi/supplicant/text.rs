@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_quote_in_a_name_does_not_end_it() {
-        assert_eq!(quoted(br#""x\" reason=WRONG_KEY" y"#), Some((&br#"x\" reason=WRONG_KEY"#[..], &b" y"[..])));
+        assert_eq!(
+            quoted(br#""x\" reason=WRONG_KEY" y"#),
+            Some((&br#"x\" reason=WRONG_KEY"#[..], &b" y"[..]))
+        );
         assert_eq!(quoted(br#""a\\" b"#), Some((&br"a\\"[..], &b" b"[..])));
         assert_eq!(quoted(br#""never ends\""#), None);
         assert_eq!(quoted(b"none"), None);

@@ -1,0 +1,541 @@
+//! The stations of all bonds: which Wi-Fi ports are made to join networks, and by whom.
+//!
+//! Each has a task of its own beside the loop: joining a network takes seconds, and no failover waits for it. What a bond
+//! makes of an association is not decided here; it is seen in the kernel, whoever brought it about.
+
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use hitless_api::{self as api, Error, NewNetwork};
+use hitless_core::wifi::Ssid;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::causes::chain;
+use crate::server::{Reply, convert};
+use crate::wifi::network::{Manage, Network, WifiConfig};
+use crate::wifi::saved::{Saved, SavedError};
+use crate::wifi::station::{Report, Setup, Station, StationError, StationState, What};
+use crate::wifi::supplicant::process::Supplicant;
+
+type Answer = Result<Reply, Error>;
+
+/// A Wi-Fi interface that is, or was, a port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    pub(super) interface: String,
+    pub(super) index: u32,
+    pub(super) bond: String,
+}
+
+/// Something that the loop is to know.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// By a station.
+    Report(Report),
+    /// A client's wish has come to something.
+    Finished(Finished),
+}
+
+/// What came of a client's wish.
+#[derive(Debug)]
+pub(super) struct Finished {
+    interface: String,
+    /// A network that was joined, and is to be remembered.
+    joined: Option<NewNetwork>,
+    result: Result<Reply, StationError>,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// The stations of all bonds.
+pub(super) struct Stations {
+    supplicant: Supplicant,
+    configured: BTreeMap<String, WifiConfig>,
+    saved: Saved,
+    members: BTreeSet<Member>,
+    /// Those of which nothing is configured, and who makes them join since a client has asked for it.
+    on_demand: BTreeMap<String, Manage>,
+    stations: BTreeMap<String, Kept>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    reports_sender: mpsc::UnboundedSender<Report>,
+    finished: mpsc::UnboundedReceiver<Finished>,
+    finished_sender: mpsc::UnboundedSender<Finished>,
+}
+
+/// A station and what is known of it.
+struct Kept {
+    member: Member,
+    config: WifiConfig,
+    station: Station,
+    state: StationState,
+}
+
+impl Stations {
+    /// `socket` is the daemon's; what has to do with its stations lies beside it. `state` is where networks are kept that
+    /// were joined by command.
+    pub(super) fn new(
+        socket: &Path,
+        state: &Path,
+        configured: BTreeMap<String, WifiConfig>,
+    ) -> Result<Self, SavedError> {
+        let (reports_sender, reports) = mpsc::unbounded_channel();
+        let (finished_sender, finished) = mpsc::unbounded_channel();
+        Ok(Self {
+            supplicant: Supplicant::new(socket.with_extension("wpa")),
+            configured,
+            saved: Saved::open(state)?,
+            members: BTreeSet::new(),
+            on_demand: BTreeMap::new(),
+            stations: BTreeMap::new(),
+            reports,
+            reports_sender,
+            finished,
+            finished_sender,
+        })
+    }
+
+    /// What is next to be known.
+    pub(super) async fn next(&mut self) -> Told {
+        tokio::select! {
+            Some(report) = self.reports.recv() => Told::Report(report),
+            Some(finished) = self.finished.recv() => Told::Finished(finished),
+            // We keep a sender of each.
+            else => std::future::pending().await,
+        }
+    }
+
+    /// The configuration is another one.
+    pub(super) fn configure(&mut self, configured: BTreeMap<String, WifiConfig>) {
+        self.configured = configured;
+        self.keep_members();
+    }
+
+    /// Ends what an earlier daemon left, if there is nothing more to join.
+    pub(super) fn sweep(&self) {
+        if self.configured.is_empty() && self.saved.is_empty() && self.supplicant.directory().exists() {
+            self.end_supplicant();
+        }
+    }
+
+    fn end_supplicant(&self) {
+        let supplicant = self.supplicant.clone();
+        tokio::spawn(async move {
+            if let Err(error) = supplicant.terminate().await {
+                tracing::warn!(error = chain(&error));
+            }
+        });
+    }
+
+    // ---- who is there --------------------------------------------------------------------------------------------
+
+    /// These are the Wi-Fi ports.
+    pub(super) fn keep(&mut self, members: BTreeSet<Member>) {
+        if members != self.members {
+            self.members = members;
+            self.keep_members();
+        }
+    }
+
+    /// Starts, changes and ends stations, so that they are those of the members.
+    fn keep_members(&mut self) {
+        let members = self.members.clone();
+        let before = self.stations.len();
+        let gone =
+            self.stations.values().map(|kept| kept.member.clone()).filter(|own| !members.contains(own));
+        for member in gone.collect::<Vec<_>>() {
+            self.release(&member.interface);
+        }
+        for member in &members {
+            let config = self.config(&member.interface);
+            let kept_here = self.is_kept(&member.interface, &config);
+            match self.stations.get_mut(&member.interface) {
+                Some(kept) if kept.config == config => {}
+                Some(kept) if kept.config.manage == config.manage && kept_here => {
+                    kept.config = config.clone();
+                    let station = kept.station.clone();
+                    detach(async move { station.configure(config).await });
+                }
+                Some(_) => {
+                    self.release(&member.interface);
+                    if kept_here {
+                        self.start(member, config);
+                    }
+                }
+                None if kept_here => self.start(member, config),
+                None => {}
+            }
+        }
+        if before > 0 && self.stations.is_empty() {
+            self.end_supplicant();
+        }
+    }
+
+    /// A client wants something of stations: those are there from now on for which nothing is configured.
+    fn wake(&mut self, port: Option<&str>) {
+        let asleep = |member: &&Member| {
+            let configured = self.configured.get(&member.interface);
+            let off = configured.is_some_and(|config| config.manage == Manage::Off);
+            !off && !self.stations.contains_key(&member.interface)
+                && port.is_none_or(|port| port == member.interface)
+        };
+        for member in self.members.iter().filter(asleep).cloned().collect::<Vec<_>>() {
+            let mut config = self.config(&member.interface);
+            if config.manage == Manage::Auto && !self.configured.contains_key(&member.interface) {
+                config.manage = self.whoever_is_there(&member.interface);
+            }
+            self.on_demand.insert(member.interface.clone(), config.manage);
+            self.start(&member, config);
+        }
+    }
+
+    /// A wpa_supplicant that somebody else has started for an interface would only be disturbed by a second one.
+    fn whoever_is_there(&self, interface: &str) -> Manage {
+        let theirs = self.supplicant.existing().join(interface);
+        if theirs.exists() { Manage::Existing } else { Manage::Auto }
+    }
+
+    fn start(&mut self, member: &Member, config: WifiConfig) {
+        let setup = Setup {
+            interface: member.interface.clone(),
+            bond: Some(member.bond.clone()),
+            config: config.clone(),
+            supplicant: self.supplicant.clone(),
+        };
+        let station = Station::start(setup, self.reports_sender.clone());
+        let kept = Kept { member: member.clone(), config, station, state: StationState::Starting };
+        self.stations.insert(member.interface.clone(), kept);
+    }
+
+    fn release(&mut self, interface: &str) {
+        if let Some(kept) = self.stations.remove(interface) {
+            detach(async move { kept.station.release().await });
+        }
+    }
+
+    /// Gives the stations of a bond back, and waits for it: the bond is about to go.
+    pub(super) async fn release_bond(&mut self, bond: &str) {
+        let (gone, kept) = std::mem::take(&mut self.stations)
+            .into_iter()
+            .partition(|(_, kept): &(String, Kept)| kept.member.bond == bond);
+        self.stations = kept;
+        let before = gone.len();
+        for (interface, kept) in gone {
+            if let Err(error) = kept.station.release().await {
+                tracing::debug!(interface, error = chain(&error), "not released");
+            }
+        }
+        if before > 0
+            && self.stations.is_empty()
+            && let Err(error) = self.supplicant.terminate().await
+        {
+            tracing::warn!(error = chain(&error));
+        }
+    }
+
+    /// Is there anything to make an interface join?
+    fn is_kept(&self, interface: &str, config: &WifiConfig) -> bool {
+        match config.manage {
+            Manage::Auto => !config.networks.is_empty() || self.on_demand.contains_key(interface),
+            Manage::Existing | Manage::Iwd => true,
+            Manage::Off => false,
+        }
+    }
+
+    /// What an interface is to join: what is configured, and what was joined by command.
+    fn config(&self, interface: &str) -> WifiConfig {
+        let mut config = self.configured.get(interface).cloned().unwrap_or_else(|| WifiConfig {
+            manage: self.on_demand.get(interface).copied().unwrap_or_default(),
+            ..WifiConfig::default()
+        });
+        for saved in self.saved.of(interface) {
+            match words::network(saved) {
+                Ok(network) if config.networks.iter().all(|known| known.ssid != network.ssid) => {
+                    config.networks.push(network);
+                }
+                Ok(_) => {}
+                Err(problem) => tracing::warn!(interface, problem, "a saved network cannot be used"),
+            }
+        }
+        config
+    }
+
+    // ---- what they tell ------------------------------------------------------------------------------------------
+
+    /// Takes note of a report.
+    pub(super) fn reported(&mut self, report: Report) {
+        let Some(kept) = self.stations.get_mut(&report.interface) else { return };
+        let (interface, bond) = (&kept.member.interface, &kept.member.bond);
+        match report.what {
+            What::State(state) => {
+                match &state {
+                    StationState::Joined { ssid, bssid, .. } => {
+                        tracing::info!("{bond}: {interface}: joined \"{ssid}\" at {bssid}");
+                    }
+                    StationState::Failed(fault) => {
+                        tracing::warn!("{bond}: {interface}: {}", chain(fault));
+                    }
+                    StationState::Starting
+                    | StationState::Scanning
+                    | StationState::Associating { .. }
+                    | StationState::Disconnected => tracing::debug!("{bond}: {interface}: {state:?}"),
+                }
+                kept.state = state;
+            }
+            What::Unusable(unusable) => tracing::warn!("{bond}: {interface}: {}", chain(&unusable)),
+            // The kernel tells that, and sooner.
+            What::BeaconLoss | What::Deauthenticated { .. } | What::Rekeyed => {}
+        }
+    }
+
+    /// The machine has slept.
+    pub(super) fn resumed(&self) {
+        for kept in self.stations.values() {
+            let station = kept.station.clone();
+            detach(async move { station.resumed().await });
+        }
+    }
+
+    /// How a station is doing, as far as it is for its task to say: what it is doing, and what keeps it from joining.
+    pub(super) fn state(&self, interface: &str) -> Option<(String, Option<String>)> {
+        let kept = self.stations.get(interface)?;
+        let fault = match &kept.state {
+            StationState::Failed(fault) => Some(chain(fault)),
+            StationState::Starting
+            | StationState::Scanning
+            | StationState::Associating { .. }
+            | StationState::Joined { .. }
+            | StationState::Disconnected => None,
+        };
+        Some((words::state(&kept.state), fault))
+    }
+
+    /// Who makes an interface join.
+    pub(super) fn manager(&self, interface: &str) -> api::Manager {
+        match self.stations.get(interface).map(|kept| kept.config.manage) {
+            Some(Manage::Auto) => api::Manager::Supplicant,
+            Some(Manage::Existing) => api::Manager::Existing,
+            Some(Manage::Iwd) => api::Manager::Iwd,
+            Some(Manage::Off) | None => api::Manager::Off,
+        }
+    }
+
+    // ---- what clients want ---------------------------------------------------------------------------------------
+
+    /// The stations that are meant: this one, or all.
+    fn meant(&mut self, port: Option<&str>) -> Result<Vec<&Kept>, Error> {
+        self.wake(port);
+        match port {
+            Some(port) => match self.stations.get(port) {
+                Some(kept) => Ok(vec![kept]),
+                None => Err(Error::NoSuchStation { port: port.to_owned() }),
+            },
+            None if self.stations.is_empty() => Err(Error::NoSuchStation { port: String::new() }),
+            None => Ok(self.stations.values().collect()),
+        }
+    }
+
+    /// The one station that is meant.
+    fn the_one(&mut self, port: Option<&str>) -> Result<&Kept, Error> {
+        let mut meant = self.meant(port)?;
+        if meant.len() > 1 {
+            let ports = meant.iter().map(|kept| kept.member.interface.clone()).collect();
+            return Err(Error::SeveralStations { ports });
+        }
+        meant.pop().ok_or(Error::NoSuchStation { port: String::new() })
+    }
+
+    /// The networks that stations know.
+    pub(super) fn list(&mut self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
+        if let Err(error) = self.meant(port) {
+            return drop(reply.send(Err(error)));
+        }
+        let meant =
+            self.stations.values().filter(|kept| port.is_none_or(|port| port == kept.member.interface));
+        let asked: Vec<_> = meant.map(|kept| (kept.station.clone(), self.known(kept))).collect();
+        tokio::spawn(async move {
+            let mut all = Vec::new();
+            for (station, mut networks) in asked {
+                // One that cannot be asked says so in its status.
+                for known in station.networks().await.unwrap_or_default() {
+                    let (shown, hex) = convert::ssid(&known.ssid);
+                    for network in networks
+                        .iter_mut()
+                        .filter(|network| (&network.ssid, &network.ssid_hex) == (&shown, &hex))
+                    {
+                        network.current |= known.current;
+                        network.fault = known.disabled.as_ref().map(|fault| chain(fault));
+                    }
+                }
+                all.extend(networks);
+            }
+            drop(reply.send(Ok(Reply::Networks(all))));
+        });
+    }
+
+    /// The networks that a station may join, as far as we know of them.
+    fn known(&self, kept: &Kept) -> Vec<api::Network> {
+        let configured = self.configured.get(&kept.member.interface);
+        let from_file = |ssid: &Ssid| {
+            configured.is_some_and(|config| config.networks.iter().any(|network| network.ssid == *ssid))
+        };
+        let known = kept.config.networks.iter().map(|network| {
+            let (ssid, ssid_hex) = convert::ssid(&network.ssid);
+            api::Network {
+                interface: kept.member.interface.clone(),
+                ssid,
+                ssid_hex,
+                security: words::security(&network.security),
+                priority: network.priority,
+                hidden: network.hidden,
+                current: false,
+                saved_by: if from_file(&network.ssid) { api::SavedBy::Config } else { api::SavedBy::Command },
+                fault: None,
+            }
+        });
+        known.collect()
+    }
+
+    /// The access points in range.
+    pub(super) fn scan(&mut self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
+        let meant = match self.meant(port) {
+            Ok(meant) => meant,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let asked: Vec<_> = meant
+            .into_iter()
+            .map(|kept| {
+                let known: Vec<Ssid> =
+                    kept.config.networks.iter().map(|network| network.ssid.clone()).collect();
+                (kept.member.interface.clone(), kept.station.clone(), known, kept.joined())
+            })
+            .collect();
+        tokio::spawn(async move {
+            let mut points = Vec::new();
+            let mut failed = None;
+            for (interface, station, known, current) in asked {
+                match station.scan().await {
+                    Ok(heard) => points.extend(
+                        heard
+                            .iter()
+                            .map(|point| words::access_point(&interface, point, &known, current.as_deref())),
+                    ),
+                    Err(error) => failed = Some(Error::WifiFailed { reason: chain(&error) }),
+                }
+            }
+            let answer = match failed {
+                Some(error) if points.is_empty() => Err(error),
+                Some(_) | None => Ok(Reply::AccessPoints(points)),
+            };
+            drop(reply.send(answer));
+        });
+    }
+
+    /// Joins a network, which is remembered when that has worked.
+    pub(super) fn connect(&mut self, port: Option<&str>, new: NewNetwork, reply: oneshot::Sender<Answer>) {
+        let (kept, network) = match self.to_join(port, &new) {
+            Ok(found) => found,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
+        let joined = new.security.is_some().then_some(new);
+        let finished = self.finished_sender.clone();
+        tokio::spawn(async move {
+            let result = station.connect(network).await.map(|()| Reply::Done);
+            drop(finished.send(Finished { interface, joined, result, reply }));
+        });
+    }
+
+    fn to_join(&mut self, port: Option<&str>, new: &NewNetwork) -> Result<(&Kept, Network), Error> {
+        let kept = self.the_one(port)?;
+        let refused = |reason: String| Error::WifiFailed { reason };
+        if new.security.is_some() {
+            return Ok((kept, words::network(new).map_err(refused)?));
+        }
+        let ssid = words::ssid(new).map_err(refused)?;
+        match kept.config.networks.iter().find(|network| network.ssid == ssid) {
+            Some(network) => Ok((kept, network.clone())),
+            None => Err(refused(format!(
+                "\"{ssid}\" is not known; say how it is to be joined: --ask, --psk-file, --open or --owe"
+            ))),
+        }
+    }
+
+    /// Leaves the network.
+    pub(super) fn disconnect(&mut self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
+        let kept = match self.the_one(port) {
+            Ok(kept) => kept,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
+        let finished = self.finished_sender.clone();
+        tokio::spawn(async move {
+            let result = station.disconnect().await.map(|()| Reply::Done);
+            drop(finished.send(Finished { interface, joined: None, result, reply }));
+        });
+    }
+
+    /// Forgets a network that was joined by command.
+    pub(super) fn forget(&mut self, port: Option<&str>, network: &NewNetwork) -> Answer {
+        let interface = self.the_one(port)?.member.interface.clone();
+        let failed = |reason: String| Error::WifiFailed { reason };
+        let ssid = words::ssid(network).map_err(failed)?;
+        if !self.saved.remove(&interface, network).map_err(|error| failed(chain(&error)))? {
+            let configured = self.configured.get(&interface);
+            let from_file =
+                configured.is_some_and(|config| config.networks.iter().any(|known| known.ssid == ssid));
+            return Err(failed(if from_file {
+                format!("\"{ssid}\" is in the configuration file: remove it there, then hitless reload")
+            } else {
+                format!("{interface} does not know \"{ssid}\"; `hitless wifi list` shows what it knows")
+            }));
+        }
+        Ok(Reply::Done)
+    }
+
+    /// What came of a client's wish: a network that was joined is remembered.
+    pub(super) fn finished(&mut self, finished: Finished, status: impl FnOnce(&str) -> Option<api::Station>) {
+        let Finished { interface, joined, result, reply } = finished;
+        let failed = |reason: String| Error::WifiFailed { reason };
+        let saved = match joined.filter(|_| result.is_ok()) {
+            Some(network) => self
+                .saved
+                .add(&interface, network)
+                .map_err(|error| failed(format!("joined, but it is not remembered: {}", chain(&error)))),
+            None => Ok(()),
+        };
+        let answer = match result {
+            Ok(done) => saved.map(|()| match status(&interface) {
+                Some(station) if matches!(station.wifi.state.as_str(), "joined") => {
+                    Reply::Joined(Box::new(station))
+                }
+                Some(_) | None => done,
+            }),
+            Err(error) => Err(failed(chain(&error))),
+        };
+        drop(reply.send(answer));
+    }
+}
+
+impl Kept {
+    /// The access point that it has joined.
+    fn joined(&self) -> Option<String> {
+        match &self.state {
+            StationState::Joined { bssid, .. } => Some(bssid.to_string()),
+            StationState::Starting
+            | StationState::Scanning
+            | StationState::Associating { .. }
+            | StationState::Disconnected
+            | StationState::Failed(_) => None,
+        }
+    }
+}
+
+/// Lets something happen beside the loop. What comes of it is told by the station itself.
+fn detach<T: Send + 'static>(work: impl Future<Output = Result<T, StationError>> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = work.await {
+            tracing::debug!(error = chain(&error), "a station did not do it");
+        }
+    });
+}

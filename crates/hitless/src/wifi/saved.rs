@@ -1,0 +1,174 @@
+//! The networks that were joined by command, so that they are joined again after a restart.
+//!
+//! They are not in the configuration file, which is the user's to write. This file is read by root alone: the
+//! passphrases are in it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use hitless_api::NewNetwork;
+
+/// What the file is called, in the directory of what the daemon has to remember.
+const FILE: &str = "wifi.json";
+
+/// By interface name, in the order in which they were joined first.
+type Networks = BTreeMap<String, Vec<NewNetwork>>;
+
+/// The networks that were joined by command.
+#[derive(Debug)]
+pub struct Saved {
+    path: PathBuf,
+    networks: Networks,
+}
+
+/// They cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {}, where networks are kept that were joined by command", path.display())]
+pub struct SavedError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Saved {
+    /// Reads those of this directory. A file that is not there has none.
+    ///
+    /// # Errors
+    ///
+    /// When it is there, and cannot be read or understood.
+    pub fn open(directory: &Path) -> Result<Self, SavedError> {
+        let path = directory.join(FILE);
+        let failed = |what, source| SavedError { what, path: path.clone(), source };
+        let networks = match fs::read(&path) {
+            // What serde says of a wrong file could quote from it.
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|_| failed("understand", io::ErrorKind::InvalidData.into()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Networks::new(),
+            Err(error) => return Err(failed("read", error)),
+        };
+        Ok(Self { path, networks })
+    }
+
+    /// Those of an interface.
+    pub fn of(&self, interface: &str) -> &[NewNetwork] {
+        self.networks.get(interface).map_or(&[], Vec::as_slice)
+    }
+
+    /// Are there none at all?
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    /// Remembers one, in the place of another of its name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. Nothing has changed then.
+    pub fn add(&mut self, interface: &str, network: NewNetwork) -> Result<(), SavedError> {
+        let mut networks = self.networks.clone();
+        let list = networks.entry(interface.to_owned()).or_default();
+        match list.iter_mut().find(|saved| is_same(saved, &network)) {
+            Some(saved) => *saved = network,
+            None => list.push(network),
+        }
+        self.replace(networks)
+    }
+
+    /// Forgets one. Says whether there was one of this name.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written. Nothing has changed then.
+    pub fn remove(&mut self, interface: &str, network: &NewNetwork) -> Result<bool, SavedError> {
+        let mut networks = self.networks.clone();
+        let list = networks.entry(interface.to_owned()).or_default();
+        let before = list.len();
+        list.retain(|saved| !is_same(saved, network));
+        let found = list.len() < before;
+        networks.retain(|_, list| !list.is_empty());
+        if found {
+            self.replace(networks)?;
+        }
+        Ok(found)
+    }
+
+    fn replace(&mut self, networks: Networks) -> Result<(), SavedError> {
+        self.write(&networks).map_err(|source| SavedError {
+            what: "write",
+            path: self.path.clone(),
+            source,
+        })?;
+        self.networks = networks;
+        Ok(())
+    }
+
+    /// The file is replaced as a whole, and is never there with other rights than it is to have.
+    fn write(&self, networks: &Networks) -> io::Result<()> {
+        if let Some(directory) = self.path.parent().filter(|directory| !directory.exists()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        let new = self.path.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        serde_json::to_writer_pretty(&mut file, networks)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)
+    }
+}
+
+fn is_same(a: &NewNetwork, b: &NewNetwork) -> bool {
+    match (&a.ssid_hex, &b.ssid_hex) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => a.ssid == b.ssid,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use hitless_api::Secret;
+
+    use super::*;
+
+    fn network(ssid: &str, secret: &str) -> NewNetwork {
+        NewNetwork { ssid: ssid.to_owned(), secret: Some(Secret::new(secret)), ..NewNetwork::default() }
+    }
+
+    #[test]
+    fn kept_for_root_alone_and_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("state");
+        let mut saved = Saved::open(&place).unwrap();
+        saved.add("wlan0", network("home", "correct horse")).unwrap();
+        saved.add("wlan0", network("cafe", "espresso")).unwrap();
+        saved.add("wlan0", network("home", "battery staple")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place), mode(&place.join(FILE))), (0o700, 0o600));
+
+        let mut again = Saved::open(&place).unwrap();
+        assert_eq!(again.of("wlan0"), [network("home", "battery staple"), network("cafe", "espresso")]);
+        assert!(again.remove("wlan0", &network("home", "")).unwrap());
+        assert!(!again.remove("wlan0", &network("home", "")).unwrap());
+        assert!(again.remove("wlan0", &network("cafe", "")).unwrap());
+        assert_eq!(fs::read_to_string(place.join(FILE)).unwrap(), "{}\n");
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_quoted_nor_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(FILE), "{\"wlan0\": [\"correct horse\"").unwrap();
+        let error = Saved::open(directory.path()).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("horse"));
+    }
+}

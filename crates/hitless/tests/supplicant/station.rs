@@ -1,0 +1,453 @@
+//! The station's task, in virtual time.
+
+use std::time::Duration;
+
+use hitless::wifi::network::{Manage, Network, Secret, SecretSource, Security, WifiConfig};
+use hitless::wifi::station::{Fault, Protection, Report, Setup, Station, StationError, StationState, What};
+use hitless::wifi::supplicant::process::Supplicant;
+use hitless_core::wifi::Ssid;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::fake::{DISCONNECTED, Fake, JOINED};
+
+const CONNECTED: &str =
+    "<3>CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:01:00 completed [id=0 id_str=hitless]";
+const WRONG_KEY: &str =
+    r#"<3>CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=WRONG_KEY"#;
+
+fn ssid(name: &str) -> Ssid {
+    Ssid::new(name).unwrap()
+}
+
+fn network(name: &str, passphrase: &str) -> Network {
+    let source = SecretSource::Inline(Secret::new(passphrase));
+    Network { ssid: ssid(name), security: Security::Psk(source), priority: 0, hidden: false }
+}
+
+fn config(networks: &[Network]) -> WifiConfig {
+    WifiConfig { country: Some("AT".to_owned()), manage: Manage::Auto, networks: networks.to_vec() }
+}
+
+/// A station and what it reports.
+struct Bench {
+    station: Station,
+    reports: UnboundedReceiver<Report>,
+}
+
+impl Bench {
+    fn start(supplicant: &Supplicant, config: WifiConfig) -> Self {
+        let (sender, reports) = unbounded_channel();
+        let setup = Setup {
+            interface: "wlan0".to_owned(),
+            bond: Some("bond0".to_owned()),
+            config,
+            supplicant: supplicant.clone(),
+        };
+        Self { station: Station::start(setup, sender), reports }
+    }
+
+    async fn next(&mut self) -> What {
+        let report = self.reports.recv().await.expect("the station goes on");
+        assert_eq!(report.interface, "wlan0");
+        report.what
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&What) -> bool) -> What {
+        loop {
+            let what = self.next().await;
+            if wanted(&what) {
+                return what;
+            }
+        }
+    }
+
+    async fn joined(&mut self) {
+        self.until(|what| matches!(what, What::State(StationState::Joined { .. }))).await;
+    }
+
+    async fn failed(&mut self) -> Fault {
+        match self.until(|what| matches!(what, What::State(StationState::Failed(_)))).await {
+            What::State(StationState::Failed(fault)) => fault,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn silent(&mut self) {
+        assert!(self.reports.try_recv().is_err());
+    }
+}
+
+/// It is in "home".
+async fn at_home(fake: &Fake) -> Bench {
+    let mut bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
+    fake.asked("RECONNECT").await;
+    fake.state().status = JOINED.to_owned();
+    fake.say(CONNECTED);
+    bench.joined().await;
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_joins() {
+    let fake = Fake::start();
+    let mut bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
+    assert_eq!(bench.next().await, What::State(StationState::Starting));
+    fake.asked("RECONNECT").await;
+    bench.until(|what| *what == What::State(StationState::Disconnected)).await;
+    fake.say("<3>CTRL-EVENT-SCAN-STARTED ");
+    assert_eq!(bench.next().await, What::State(StationState::Scanning));
+    fake.say("<3>SME: Trying to authenticate with 02:00:00:00:01:00 (SSID='home' freq=2412 MHz)");
+    assert_eq!(bench.next().await, What::State(StationState::Associating { ssid: Some(ssid("home")) }));
+    fake.state().status = JOINED.to_owned();
+    fake.say(CONNECTED);
+    let joined = bench.next().await;
+    let What::State(StationState::Joined { bssid, frequency_mhz: Some(2412), .. }) = joined else {
+        panic!("{joined:?}")
+    };
+    assert_eq!(bssid.to_string(), "02:00:00:00:01:00");
+
+    let added = fake.asked("INTERFACE_ADD").await;
+    let conf = fake.path().join("wlan0.conf");
+    assert_eq!(added, format!("INTERFACE_ADD wlan0\t{}\tnl80211\t\t\tbond0", conf.display()));
+    let conf = std::fs::read_to_string(conf).unwrap();
+    for line in ["update_config=0", "p2p_disabled=1", "mac_addr=0", "preassoc_mac_addr=0", "country=AT"] {
+        assert!(conf.lines().any(|other| other == line), "{line} in {conf}");
+    }
+    let state = fake.state();
+    let (_, network) = state.named("home").unwrap();
+    assert!(network.enabled);
+    assert_eq!(network.settings["psk"], "\"correct horse\"");
+    assert_eq!(network.settings["id_str"], "\"hitless\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_is_told() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    fake.say("<3>WPA: Group rekeying completed with 02:00:00:00:01:00 [GTK=CCMP]");
+    assert_eq!(bench.next().await, What::Rekeyed);
+    fake.say("<3>CTRL-EVENT-BEACON-LOSS ");
+    assert_eq!(bench.next().await, What::BeaconLoss);
+    fake.state().status = DISCONNECTED.to_owned();
+    fake.say("<3>CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=5");
+    assert_eq!(bench.next().await, What::Deauthenticated { reason: 5 });
+    assert_eq!(bench.next().await, What::State(StationState::Disconnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_passphrase_is_a_clear_state_until_it_is_corrected() {
+    let fake = Fake::start();
+    let mut bench = Bench::start(&fake.supplicant(), config(&[network("home", "wrong horse")]));
+    fake.asked("RECONNECT").await;
+    fake.say(WRONG_KEY);
+    let fault = bench.failed().await;
+    let text = "network \"home\" does not accept the passphrase (tried again in 10 s); correct it";
+    assert_eq!(fault.to_string(), text);
+    // wpa_supplicant tries again, and it is no better.
+    let asked = fake.state().log.len();
+    for event in [
+        "<3>CTRL-EVENT-SCAN-STARTED ",
+        "<3>CTRL-EVENT-SSID-REENABLED id=0 ssid=\"home\"",
+        "<3>SME: Trying to authenticate with 02:00:00:00:01:00 (SSID='home' freq=2412 MHz)",
+        "<3>CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=15",
+        r#"<3>CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=2 duration=20 reason=WRONG_KEY"#,
+    ] {
+        fake.say(event);
+    }
+    let retry_in = Some(Duration::from_secs(20));
+    let fault = Fault::WrongPassphrase { ssid: ssid("home"), tries: 2, retry_in };
+    assert_eq!(bench.next().await, What::State(StationState::Failed(fault.clone())), "and nothing in between");
+    assert_eq!(fake.state().log.len(), asked, "nothing is tried from here");
+    fake.state().networks.get_mut(&0).unwrap().flags = "[TEMP-DISABLED]";
+    let known = bench.station.networks().await.unwrap();
+    assert_eq!(known[0].disabled, Some(fault));
+
+    bench.station.configure(config(&[network("home", "correct horse")])).await.unwrap();
+    assert_eq!(fake.state().count("DISABLE_NETWORK 0"), 1, "it is tried at once");
+    assert_eq!(fake.state().named("home").unwrap().1.settings["psk"], "\"correct horse\"");
+    fake.state().status = JOINED.to_owned();
+    fake.say(CONNECTED);
+    bench.joined().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_daemon_finds_everything_as_it_should_be() {
+    let fake = Fake::start();
+    let bench = at_home(&fake).await;
+    drop(bench);
+    let before = fake.state().log.len();
+    let mut bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
+    bench.joined().await;
+    let log: Vec<String> = fake.state().log.split_off(before);
+    let disturbing = ["ADD", "REMOVE", "INTERFACE_ADD", "INTERFACE_REMOVE", "DISABLE", "SELECT", "REASSOCIATE"];
+    assert!(!log.iter().any(|line| disturbing.iter().any(|start| line.starts_with(start))), "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_configuration_touches_what_changed() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    let both = config(&[network("home", "correct horse"), network("work", "other horse")]);
+    bench.station.configure(both).await.unwrap();
+    assert_eq!(fake.state().networks.len(), 2);
+    assert_eq!(fake.state().count("REMOVE_NETWORK"), 0);
+    bench.station.configure(config(&[network("home", "correct horse")])).await.unwrap();
+    assert_eq!(fake.state().count("REMOVE_NETWORK"), 1);
+    assert_eq!(fake.state().count("ADD_NETWORK"), 2);
+    let mut sae = network("home", "correct horse");
+    sae.security = Security::Sae(SecretSource::Inline(Secret::new("correct horse")));
+    bench.station.configure(config(&[sae])).await.unwrap();
+    assert_eq!(fake.state().count("REMOVE_NETWORK 0"), 1, "another security is another network");
+    bench.silent();
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_dies_and_comes_back() {
+    let mut fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    fake.die();
+    fake.say("nobody");
+    assert!(matches!(bench.failed().await, Fault::SupplicantDied { .. } | Fault::Unreachable { .. }));
+    assert!(matches!(bench.failed().await, Fault::SupplicantDied { .. } | Fault::CannotStart { .. }));
+    assert!(matches!(
+        bench.station.scan().await,
+        Err(StationError::NotReady { fault: Fault::SupplicantDied { .. } | Fault::CannotStart { .. }, .. })
+    ));
+    fake.state().log.clear();
+    fake.resume();
+    fake.asked("RECONNECT").await;
+    assert!(fake.state().named("home").unwrap().1.enabled, "it is given everything again");
+    fake.state().status = JOINED.to_owned();
+    // The numbers of networks go on in this pretended one.
+    fake.say(&CONNECTED.replace("id=0", "id=1"));
+    bench.joined().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_event_is_made_up_for() {
+    let fake = Fake::start();
+    let mut bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
+    fake.asked("RECONNECT").await;
+    bench.until(|what| *what == What::State(StationState::Disconnected)).await;
+    fake.state().status = JOINED.to_owned();
+    bench.joined().await;
+    fake.state().status = "wpa_state=INTERFACE_DISABLED\n".to_owned();
+    assert_eq!(bench.failed().await, Fault::RadioOff);
+    fake.state().status = JOINED.to_owned();
+    bench.joined().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_supplicant_is_given_up_and_tried_again() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    fake.state().answers.push(("STATUS", None));
+    let fault = bench.failed().await;
+    assert_eq!(fault.to_string(), "wpa_supplicant does not answer STATUS; it is tried again");
+    fake.state().answers.clear();
+    bench.joined().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_pages_through_what_was_found() {
+    let fake = Fake::start();
+    let bench = at_home(&fake).await;
+    fake.state().bss = vec![
+        ("RANGE=0- ", include_str!("fixtures/bss")),
+        ("RANGE=2- ", "id=7\nbssid=02:00:00:00:03:00\nfreq=5180\nlevel=-80\nflags=[ESS]\nssid=\n####\n"),
+    ];
+    let station = bench.station.clone();
+    let scan = tokio::spawn(async move { station.scan().await });
+    fake.asked("SCAN").await;
+    fake.say("<3>CTRL-EVENT-SCAN-RESULTS ");
+    let found = scan.await.unwrap().unwrap();
+    let found: Vec<(Option<String>, Protection)> =
+        found.iter().map(|ap| (ap.ssid.as_ref().map(ToString::to_string), ap.protection)).collect();
+    assert_eq!(
+        found,
+        [
+            (Some("home".to_owned()), Protection::Wpa2),
+            (Some("x\" reason=WRONG_KEY".to_owned()), Protection::Wpa3),
+            (None, Protection::Open),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_that_comes_to_nothing() {
+    let fake = Fake::start();
+    let bench = at_home(&fake).await;
+    assert!(matches!(bench.station.scan().await, Err(StationError::ScanFailed { .. })), "in time");
+    fake.state().answers.push(("SCAN", Some("FAIL\n".into())));
+    assert!(matches!(bench.station.scan().await, Err(StationError::Refused { .. })));
+}
+
+/// Asks for another network, and answers as it goes.
+async fn connect(fake: &Fake, bench: &Bench, to: Network, events: &[&str]) -> Result<(), StationError> {
+    let station = bench.station.clone();
+    let connecting = tokio::spawn(async move { station.connect(to).await });
+    fake.asked("SELECT_NETWORK").await;
+    for event in events {
+        fake.say(event);
+    }
+    connecting.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_another_network_on_request() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    fake.state().answers.push(("STATUS", Some(JOINED.replace("home", "work").replace("id=0", "id=1").into())));
+    let connected = CONNECTED.replace("id=0", "id=1");
+    connect(&fake, &bench, network("work", "other horse"), &[&connected]).await.unwrap();
+    bench.joined().await;
+    let known = bench.station.networks().await.unwrap();
+    let known: Vec<(String, bool)> = known.iter().map(|n| (n.ssid.to_string(), n.current)).collect();
+    assert_eq!(known, [("home".to_owned(), false), ("work".to_owned(), true)]);
+    assert!(!fake.state().named("home").unwrap().1.enabled, "the chosen one is stuck to");
+
+    // Until it is lost.
+    fake.state().answers.clear();
+    fake.say("<3>CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=5");
+    bench.until(|what| *what == What::State(StationState::Disconnected)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(fake.state().named("home").unwrap().1.enabled);
+
+    bench.station.forget(&ssid("work")).await.unwrap();
+    assert!(fake.state().named("work").is_none());
+    let unknown = bench.station.forget(&ssid("work")).await;
+    assert!(matches!(unknown, Err(StationError::UnknownNetwork { .. })), "{unknown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_leaves_nothing_behind() {
+    let wrong = WRONG_KEY.replace("id=0", "id=1").replace("home", "work");
+    let missing = "<3>CTRL-EVENT-NETWORK-NOT-FOUND ";
+    let sae = [
+        "<3>SME: Trying to authenticate with 02:00:00:00:02:00 (SSID='work' freq=2437 MHz)",
+        "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:02:00 auth_type=3 auth_transaction=2 status_code=1",
+    ];
+    let cases: [(&[&str], &str); 4] = [
+        (&[&wrong], "network \"work\" does not accept the passphrase (tried again in 10 s); correct it"),
+        (&[missing; 3], "none of the networks is in range; `hitless wifi scan` shows which ones are"),
+        (&sae, "network \"work\" does not accept the passphrase; correct it"),
+        (&[], "network \"work\" was not joined in time; is it in range?"),
+    ];
+    for (events, text) in cases {
+        let fake = Fake::start();
+        let bench = at_home(&fake).await;
+        fake.state().answers.push(("STATUS", Some("wpa_state=SCANNING\n".into())));
+        let error = connect(&fake, &bench, network("work", "no horse"), events).await.unwrap_err();
+        assert_eq!(error.to_string(), text);
+        let state = fake.state();
+        assert!(state.named("work").is_none());
+        assert!(state.named("home").unwrap().1.enabled);
+        assert_eq!(state.count("REASSOCIATE"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaving_and_coming_back() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    bench.station.disconnect().await.unwrap();
+    bench.until(|what| *what == What::State(StationState::Disconnected)).await;
+    fake.say("<3>CTRL-EVENT-SCAN-STARTED ");
+    fake.say("<3>CTRL-EVENT-NETWORK-NOT-FOUND ");
+    bench.station.reconnect().await.unwrap();
+    assert_eq!(fake.state().count("REASSOCIATE"), 1);
+    fake.state().status = JOINED.to_owned();
+    fake.say(CONNECTED);
+    bench.joined().await;
+    bench.station.resumed().await.unwrap();
+    assert_eq!(fake.state().count("REASSOCIATE"), 1, "an association that lasted is left alone");
+    fake.state().status = DISCONNECTED.to_owned();
+    bench.station.resumed().await.unwrap();
+    assert_eq!(fake.state().count("REASSOCIATE"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_used_is_told_and_the_rest_is_used() {
+    let fake = Fake::start();
+    let missing = fake.path().join("work.psk");
+    let mut work = network("work", "");
+    work.security = Security::Psk(SecretSource::File(missing.clone()));
+    let mut bench = Bench::start(&fake.supplicant(), config(&[work.clone(), network("home", "correct horse")]));
+    let told = bench.until(|what| matches!(what, What::Unusable(_))).await;
+    let What::Unusable(unusable) = told else { panic!("{told:?}") };
+    assert!(unusable.to_string().contains(&*missing.to_string_lossy()), "{unusable}");
+    fake.asked("RECONNECT").await;
+    assert!(fake.state().named("home").unwrap().1.enabled);
+    bench.station.configure(config(&[work.clone()])).await.unwrap();
+    assert!(matches!(bench.failed().await, Fault::Unusable(_)), "when there is nothing else");
+    std::fs::write(&missing, "at last there\n").unwrap();
+    bench.station.configure(config(&[work])).await.unwrap();
+    assert_eq!(fake.state().named("work").unwrap().1.settings["psk"], "\"at last there\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interface_that_is_refused() {
+    let fake = Fake::start();
+    fake.state().answers.push(("INTERFACE_ADD", Some("FAIL\n".into())));
+    let mut bench = Bench::start(&fake.supplicant(), config(&[]));
+    assert_eq!(bench.failed().await, Fault::InterfaceRefused { interface: "wlan0".to_owned() });
+    assert_eq!(fake.state().count("INTERFACE_ADD"), 2, "with the bond, and without");
+    fake.state().answers.clear();
+    bench.until(|what| *what == What::State(StationState::Disconnected)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interface_that_was_pulled_out_is_given_anew() {
+    let fake = Fake::start();
+    drop(at_home(&fake).await);
+    fake.state().status = "wpa_state=INTERFACE_DISABLED\n".to_owned();
+    fake.state().log.clear();
+    let _bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
+    fake.asked("RECONNECT").await;
+    assert_eq!(fake.state().count("INTERFACE_REMOVE wlan0"), 1);
+    assert_eq!(fake.state().count("INTERFACE_ADD"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn released() {
+    let fake = Fake::start();
+    let bench = at_home(&fake).await;
+    bench.station.release().await.unwrap();
+    assert!(fake.state().interfaces.is_empty());
+    assert!(!fake.path().join("wlan0.conf").exists());
+    assert_eq!(bench.station.scan().await, Err(StationError::Ended { interface: "wlan0".to_owned() }));
+    assert!(fake.state().count("TERMINATE") == 0, "others may use it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_supplicant_keeps_what_is_its_own() {
+    let mut fake = Fake::stopped();
+    let with = |networks: &[Network]| WifiConfig { manage: Manage::Existing, ..config(networks) };
+    let mut bench = Bench::start(&fake.supplicant(), with(&[network("home", "correct horse")]));
+    let fault = bench.failed().await;
+    assert!(matches!(&fault, Fault::NotManaged { .. }), "{fault}");
+    let theirs = [("ssid", "7468656972"), ("key_mgmt", "NONE")];
+    let mut network = crate::fake::FakeNetwork { enabled: true, ..Default::default() };
+    network.settings = theirs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    fake.state().networks.insert(77, network);
+    fake.serve_existing("wlan0");
+    fake.asked("RECONNECT").await;
+    assert!(fake.state().named("home").is_some());
+    bench.station.release().await.unwrap();
+    let state = fake.state();
+    assert!(state.named("home").is_none());
+    assert!(state.networks[&77].enabled);
+    for foreign in ["INTERFACE_", "TERMINATE", "SET "] {
+        assert_eq!(state.count(foreign), 0, "{foreign}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_is_dropped_leaves_the_association() {
+    let fake = Fake::start();
+    let bench = at_home(&fake).await;
+    fake.state().log.clear();
+    drop(bench);
+    fake.asked("DETACH").await;
+    assert_eq!(fake.state().log, ["DETACH"]);
+}

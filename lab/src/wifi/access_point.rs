@@ -1,0 +1,204 @@
+//! An access point: hostapd on a radio, bridged into the switch.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::control::{order, request, value};
+use super::network::Network;
+use super::process::{Place, Process};
+use super::radio::Radio;
+use crate::error::{IoContext as _, LabError, Result};
+use crate::netns::Namespace;
+use crate::wait::{Look, until};
+
+/// An access point, on the air or not. Gone without a word when dropped.
+#[derive(Debug)]
+pub struct AccessPoint<'a> {
+    host: &'a Namespace,
+    /// Its radio, for whoever wants it far away or faint.
+    pub radio: Radio,
+    interface: String,
+    network: Network,
+    place: Place,
+    hostapd: Option<Process>,
+}
+
+impl<'a> AccessPoint<'a> {
+    pub(crate) fn start(
+        host: &'a Namespace,
+        radio: Radio,
+        interface: &str,
+        network: Network,
+    ) -> Result<Self> {
+        let (interface, place) = (interface.to_owned(), Place::new()?);
+        let mut access_point = Self { host, radio, interface, network, place, hostapd: None };
+        access_point.restart()?;
+        Ok(access_point)
+    }
+
+    /// Its interface on the switch, `ap0` say.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// What it offers.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Its own address, by which stations know it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on the air.
+    pub fn bssid(&self) -> Result<String> {
+        let status = self.request("STATUS")?;
+        let found = value(&status, "bssid[0]").map(str::to_owned);
+        found.ok_or_else(|| LabError::Broken(format!("hostapd told no BSSID, but {status}")))
+    }
+
+    /// Puts it on the air (again).
+    ///
+    /// # Errors
+    ///
+    /// When it is, or when hostapd does not get there within 20 s.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.hostapd.is_some() {
+            return Err(LabError::Broken(format!("{} is on the air already", self.interface)));
+        }
+        self.radio.set_reachable(true)?;
+        fs::write(self.place.config(), self.config()).context(|| "writing hostapd.conf".to_owned())?;
+        let mut command = Command::new("hostapd");
+        command.arg("-t").arg(self.place.config());
+        let mut hostapd = Process::start(self.host, &mut command, &self.place.log())?;
+        let socket = self.socket();
+        hostapd.wait_ready(&self.place.log(), || {
+            socket.exists()
+                && request(&socket, "STATUS").is_ok_and(|status| value(&status, "state") == Some("ENABLED"))
+        })?;
+        self.hostapd = Some(hostapd);
+        Ok(())
+    }
+
+    /// Replaces what it offers: it goes off the air and on again.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccessPoint::restart`].
+    pub fn offer(&mut self, network: Network) -> Result<()> {
+        self.stop_politely()?;
+        self.network = network;
+        self.restart()
+    }
+
+    /// Switches it off as one does by its menu: every station is told.
+    ///
+    /// # Errors
+    ///
+    /// When hostapd does not end within 20 s.
+    pub fn stop_politely(&mut self) -> Result<()> {
+        match self.hostapd.take() {
+            Some(mut hostapd) => hostapd.end(Signal::SIGTERM),
+            None => Ok(()),
+        }
+    }
+
+    /// Pulls its plug: it is gone without a word, in the middle of whatever it was doing.
+    ///
+    /// # Errors
+    ///
+    /// When its radio is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        // First, for the kernel tells stations when an interface is switched off.
+        self.radio.set_reachable(false)?;
+        if let Some(mut hostapd) = self.hostapd.take() {
+            hostapd.end(Signal::SIGKILL)?;
+        }
+        self.host.ip(&format!("link set {} down", self.interface)).map(drop)
+    }
+
+    /// Tells a station that it is thrown out; the station may come back at once.
+    ///
+    /// # Errors
+    ///
+    /// When hostapd does not know it.
+    pub fn deauthenticate(&self, mac: &str) -> Result<()> {
+        order(&self.socket(), &format!("DEAUTHENTICATE {mac}"))
+    }
+
+    /// May this station send and receive here?
+    ///
+    /// # Errors
+    ///
+    /// When it is not on the air.
+    pub fn associated(&self, mac: &str) -> Result<bool> {
+        let station = self.request(&format!("STA {mac}"))?;
+        Ok(value(&station, "flags").is_some_and(|flags| flags.contains("[AUTHORIZED]")))
+    }
+
+    /// Waits until a station may send and receive here, or not any more.
+    ///
+    /// # Errors
+    ///
+    /// When that is not so within `limit`; the error has what hostapd said.
+    pub fn wait_associated(&self, mac: &str, expected: bool, limit: Duration) -> Result<()> {
+        let what = format!("{mac} {} at {}", if expected { "to be" } else { "not to be" }, self.interface);
+        until(&what, limit, || {
+            Ok(if self.associated(mac)? == expected { Look::Yes(()) } else { Look::No(self.log()) })
+        })
+    }
+
+    /// How often a station has associated or re-associated here, over all the lives of hostapd.
+    pub fn associations(&self, mac: &str) -> usize {
+        let wanted = format!("STA {mac} IEEE 802.11: associated");
+        self.log().lines().filter(|line| line.contains(&wanted)).count()
+    }
+
+    /// How often a station has got all the way in (association and keys).
+    pub fn connections(&self, mac: &str) -> usize {
+        let wanted = format!("AP-STA-CONNECTED {mac}");
+        self.log().lines().filter(|line| line.contains(&wanted)).count()
+    }
+
+    /// What hostapd has said, over all its lives, each line with its time.
+    pub fn log(&self) -> String {
+        self.place.said()
+    }
+
+    /// Asks hostapd by its control socket.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn request(&self, command: &str) -> Result<String> {
+        request(&self.socket(), command)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.control().join(&self.interface)
+    }
+
+    fn config(&self) -> String {
+        format!(
+            "interface={}\nbridge=br0\ndriver=nl80211\nctrl_interface={}\n\
+             logger_stdout=-1\nlogger_stdout_level=2\n{}",
+            self.interface,
+            self.place.control().display(),
+            self.network.hostapd(),
+        )
+    }
+}
+
+impl Drop for AccessPoint<'_> {
+    fn drop(&mut self) {
+        let _ = self.kill();
+        if thread::panicking() {
+            eprintln!("--- hostapd's log ({}) ---\n{}", self.interface, self.log());
+        }
+    }
+}

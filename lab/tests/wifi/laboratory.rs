@@ -1,0 +1,140 @@
+//! The laboratory itself: is its Wi-Fi what the tests that stand on it believe?
+
+use hitless_lab::error::LabError;
+use hitless_lab::meter::End;
+use hitless_lab::wifi::{Network, Security, Supplicant, WifiHome, WifiOptions};
+use hitless_lab::{Daemon, Home, HomeOptions, Meter, qemu};
+
+use crate::support::{LIMIT, PATIENCE, SECOND, in_guest};
+
+#[test]
+fn a_guest_with_wifi_runs_a_command() {
+    let command = [
+        "sh",
+        "-c",
+        "echo out; echo err >&2; ip link add bond0 type bond mode active-backup && modprobe mac80211_hwsim && ip -br link >&2; cat /proc/uptime /sys/devices/system/clocksource/*/current_clocksource >&2; exit 7",
+    ];
+    let output = qemu::run(&command, LIMIT).unwrap();
+    println!("{output:?}");
+    assert_eq!((output.code, output.stdout.as_str()), (7, "out\n"), "{output:?}");
+}
+
+#[test]
+fn a_guest_with_wifi_that_hangs_is_killed() {
+    let output = qemu::run(&["sleep", "1000"], 15 * SECOND);
+    assert!(matches!(output, Err(LabError::Guest { .. })), "{output:?}");
+}
+
+#[test]
+fn a_guest_station_joins_by_wpa2() {
+    in_guest("laboratory::a_guest_station_joins_by_wpa2", || {
+        joins(Security::Wpa2Psk("correct horse".into()))
+    });
+}
+
+#[test]
+fn a_guest_station_joins_by_sae() {
+    in_guest("laboratory::a_guest_station_joins_by_sae", || joins(Security::Wpa3Sae("correct horse".into())));
+}
+
+/// A station joins, and reaches the gateway through the access point.
+fn joins(security: Security) {
+    let wifi = WifiHome::new(WifiOptions::default()).unwrap();
+    let network = Network::new("home", security);
+    let access_point = wifi.access_point(network.clone()).unwrap();
+    wifi.address(&wifi.home.laptop, "wlan0", 5).unwrap();
+    let start = std::time::Instant::now();
+    let supplicant = Supplicant::start(&wifi.home.laptop, "wlan0", &[network], None).unwrap();
+    supplicant.wait_joined(PATIENCE).unwrap();
+    let mac = supplicant.status("address").unwrap().unwrap();
+    access_point.wait_associated(&mac, true, PATIENCE).unwrap();
+    println!("joined after {:?}", start.elapsed());
+    assert_eq!((access_point.associations(&mac), access_point.connections(&mac)), (1, 1));
+    let (near, far) = wifi.home.ends(0);
+    let meter = Meter::start(near, far, 500).unwrap();
+    meter.wait_flowing(500, PATIENCE).unwrap();
+    let total = meter.finish().total();
+    println!("{total:?}");
+    assert!(total.sent >= 1000, "{total:?}");
+}
+
+#[test]
+fn a_guest_with_wifi_carries_bonds_of_both_drivers() {
+    in_guest("laboratory::a_guest_with_wifi_carries_bonds_of_both_drivers", || {
+        for driver in ["ebpf", "kernel"] {
+            let home = Home::new(HomeOptions::default()).unwrap();
+            let config = format!(
+                "[bond.bond0]\ndriver = \"{driver}\"\nports = [\"eth0\", \"wlan0\"]\n\
+                 [bond.bond0.ip]\naddress = [\"192.168.1.5/24\"]\ngateway = [\"192.168.1.1\"]\n"
+            );
+            let daemon = Daemon::start_with_config(&home.laptop, &config).unwrap();
+            daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+            let (near, far) = home.ends(0);
+            let meter = Meter::start(near, far, 500).unwrap();
+            meter.wait_flowing(100, PATIENCE).unwrap();
+            home.pull("eth0").unwrap();
+            daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+            meter.wait_flowing(100, PATIENCE).unwrap();
+            println!("{driver}: {:?}", meter.finish().total());
+        }
+    });
+}
+
+#[test]
+fn a_guest_station_notices_how_its_access_point_goes() {
+    in_guest("laboratory::a_guest_station_notices_how_its_access_point_goes", || {
+        let wifi = WifiHome::new(WifiOptions::default()).unwrap();
+        let network = Network::new("home", Security::Wpa2Psk("correct horse".into()));
+        let mut access_point = wifi.access_point(network.clone()).unwrap();
+        wifi.address(&wifi.home.laptop, "wlan0", 5).unwrap();
+        let supplicant = Supplicant::start(&wifi.home.laptop, "wlan0", &[network], None).unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+        let mac = supplicant.status("address").unwrap().unwrap();
+
+        access_point.deauthenticate(&mac).unwrap();
+        supplicant.wait_left("reason=2", PATIENCE).unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+
+        access_point.stop_politely().unwrap();
+        supplicant.wait_left("reason=3", PATIENCE).unwrap();
+        access_point.restart().unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+
+        access_point.kill().unwrap();
+        // No reason is given: nobody was left to give one, and the station had to miss beacons.
+        supplicant.wait_left("reason=4 locally_generated=1", PATIENCE).unwrap();
+        access_point.restart().unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+        access_point.wait_associated(&mac, true, PATIENCE).unwrap();
+        assert_eq!(access_point.associations(&mac), 4, "{}", access_point.log());
+    });
+}
+
+#[test]
+fn a_guest_station_roams_and_talks_to_its_neighbour() {
+    in_guest("laboratory::a_guest_station_roams_and_talks_to_its_neighbour", || {
+        let wifi = WifiHome::new(WifiOptions::default()).unwrap();
+        let network = Network::new("home", Security::Wpa3Sae("correct horse".into()));
+        let near = wifi.access_point(network.clone()).unwrap();
+        let far = wifi.access_point(network.clone().on_channel(36)).unwrap();
+        far.radio.set_signal(-80).unwrap();
+        let networks = [network];
+        let (phone, _radio) = wifi.station("phone", 20).unwrap();
+        let phone_joins = Supplicant::start(&phone, "wlan0", &networks, None).unwrap();
+        wifi.address(&wifi.home.laptop, "wlan0", 5).unwrap();
+        let supplicant = Supplicant::start(&wifi.home.laptop, "wlan0", &networks, None).unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+        phone_joins.wait_joined(PATIENCE).unwrap();
+        assert_eq!(supplicant.status("bssid").unwrap(), Some(near.bssid().unwrap()));
+
+        supplicant.roam(&far.bssid().unwrap()).unwrap();
+        let mac = supplicant.status("address").unwrap().unwrap();
+        far.wait_associated(&mac, true, PATIENCE).unwrap();
+        let ends = (
+            End { host: &wifi.home.laptop, address: Home::ipv4(0, 5).into() },
+            End { host: &phone, address: Home::ipv4(0, 20).into() },
+        );
+        let meter = Meter::start(ends.0, ends.1, 100).unwrap();
+        meter.wait_flowing(100, PATIENCE).unwrap();
+    });
+}

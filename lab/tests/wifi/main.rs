@@ -1,0 +1,7 @@
+//! Real 802.11 between hostapd and wpa_supplicant: every test boots a guest kernel of its own, and runs there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod kernel;
+mod laboratory;
+mod support;
