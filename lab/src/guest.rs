@@ -211,7 +211,8 @@ echo $? >/run/out/code.new
 mv /run/out/code.new /run/out/code
 sync
 echo o >/proc/sysrq-trigger
-sleep 60
+# Nothing can be started any more, and init must not end.
+wait
 ",
     );
     Ok(script)

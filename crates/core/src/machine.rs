@@ -494,6 +494,12 @@ impl Machine {
 
     fn begin_failover(&mut self, now: Instant, to: Option<PortId>, trigger: Trigger) {
         let cause = self.cause(to, trigger);
+        // While it is known still which port has left.
+        match to {
+            Some(to) if !self.stays_with(to) => self.moved_with(to),
+            Some(_) => {}
+            None => self.owners.clear(),
+        }
         let departed = self.departed.take().map(|departed| departed.name);
         let name = departed.or_else(|| self.name(self.active));
         let from = self.active;
@@ -501,11 +507,6 @@ impl Machine {
         let begun =
             self.failover.take().unwrap_or(PendingFailover { from, name, to: None, cause, since: now });
         self.failover = Some(PendingFailover { to, ..begun });
-        match to {
-            Some(to) if !self.stays_with(to) => self.moved_with(to),
-            Some(_) => {}
-            None => self.owners.clear(),
-        }
         self.active = to;
         if let Some(port) = to.and_then(|to| self.ports.get_mut(&to)) {
             port.radio.stray(false);

@@ -110,6 +110,12 @@ impl RequestError {
         self.errno() == Some(Errno::EOPNOTSUPP)
     }
 
+    /// The interface's driver does not take this hardware address: it cannot, not now (mac80211, while it is up), or not
+    /// this one.
+    pub fn is_address_refused(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EOPNOTSUPP | Errno::EBUSY | Errno::EADDRNOTAVAIL | Errno::EINVAL))
+    }
+
     /// The interface is down.
     pub fn is_down(&self) -> bool {
         self.errno() == Some(Errno::ENETDOWN)

@@ -73,7 +73,8 @@ impl Radio {
     ///
     /// When the radio is gone, or the kernel refuses the value.
     pub fn set_signal(&self, dbm: i8) -> Result<()> {
-        self.debug("rx_rssi", &dbm.to_string())
+        // The kernel reads it as an unsigned number, and then takes it for a signed one.
+        self.debug("rx_rssi", &i64::from(dbm).cast_unsigned().to_string())
     }
 
     /// Switches it off or on, as `rfkill block` does and the flight mode of a desktop.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use hitless_core::event::{Action, Observation, PortId};
 use hitless_core::mac::MacAddr;
 use hitless_core::table::ForwardingTable;
+use hitless_linux::error::RequestError;
 use hitless_linux::ebpf::{Datapath, DatapathError};
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
@@ -177,7 +178,7 @@ impl EbpfDriver {
             }
             Action::SetPortMac { port, mac } => {
                 let given = self.tools.netlink.set_mac_even_if_busy(port.0, mac).await;
-                given.map_err(|source| DriverError::AddressRefused { port: port.to_string(), source })?;
+                given.map_err(|error| refusal(&port.to_string(), error))?;
                 self.state.borrow_mut().ports.insert(port, mac);
                 self.reprogram()
             }
@@ -219,7 +220,7 @@ impl EbpfDriver {
         }
         if let Some(mac) = mac.filter(|mac| link.mac != Some(*mac)) {
             let given = netlink.set_mac_even_if_busy(link.index, mac).await;
-            given.map_err(|source| DriverError::AddressRefused { port: link.name.clone(), source })?;
+            given.map_err(|error| refusal(&link.name, error))?;
         }
         // Groups are joined on the bond, of which the port's own filter knows nothing.
         netlink.set_allmulti(link.index, true).await?;
@@ -327,6 +328,14 @@ impl EbpfDriver {
             Ok(()) | Err(_) => first,
         }
     }
+}
+
+/// Why a port has not got the bond's address.
+fn refusal(port: &str, source: RequestError) -> DriverError {
+    if source.is_address_refused() {
+        return DriverError::AddressRefused { port: port.to_owned(), source };
+    }
+    source.into()
 }
 
 /// The name of a bond's parked peer.

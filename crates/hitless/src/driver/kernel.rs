@@ -23,6 +23,7 @@ use hitless_core::event::{Action, Observation, PortId};
 use hitless_core::mac::MacAddr;
 use hitless_core::table::ForwardingTable;
 use hitless_linux::bond::{ArpValidate, BondAttributes, BondMode, BondPortAttributes, Support};
+use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::packet::SendSocket;
 use tokio::sync::Mutex;
@@ -393,7 +394,8 @@ impl KernelDriver {
                 self.primary.set(0);
             }
             self.tools.netlink.set_up(link.index, false).await?;
-            self.tools.netlink.set_master(link.index, Some(self.bond)).await?;
+            let enslaved = self.tools.netlink.set_master(link.index, Some(self.bond)).await;
+            enslaved.map_err(|error| self.refusal(link, error))?;
         }
         self.configure_port(link).await?;
         if is_primary && !proven {
@@ -403,6 +405,15 @@ impl KernelDriver {
         let mac = self.link().await?.mac.unwrap_or_default();
         self.keep_unicast_of(PortId(link.index), mac).await?;
         self.follow_all_active().await
+    }
+
+    /// Why an interface did not become a port: bonding gives it the bond's address, which drivers may refuse.
+    fn refusal(&self, link: &Link, source: RequestError) -> DriverError {
+        let shared = self.options.borrow().fail_over_mac == FailOverMac::None;
+        if shared && source.is_address_refused() {
+            return DriverError::AddressRefused { port: link.name.clone(), source };
+        }
+        source.into()
     }
 
     async fn detach(&self, port: PortId) -> Result<(), DriverError> {

@@ -234,8 +234,11 @@ impl State {
             }
             "ENABLE_NETWORK" | "DISABLE_NETWORK" => {
                 let Some(network) = self.networks.get_mut(&id()) else { return Some("FAIL\n".into()) };
-                network.enabled = command == "ENABLE_NETWORK";
-                network.flags = "";
+                let enable = command == "ENABLE_NETWORK";
+                if network.enabled != enable {
+                    network.flags = "";
+                }
+                network.enabled = enable;
                 "OK\n".into()
             }
             "SELECT_NETWORK" => {

@@ -409,6 +409,20 @@ async fn an_interface_that_was_pulled_out_is_given_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_interface_that_somebody_takes_away_is_taken_back() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    fake.state().interfaces.clear();
+    fake.state().networks.clear();
+    fake.state().status = DISCONNECTED.to_owned();
+    assert!(matches!(bench.failed().await, Fault::Unreachable { .. }));
+    fake.state().log.clear();
+    fake.asked("RECONNECT").await;
+    assert_eq!(fake.state().count("INTERFACE_ADD"), 1);
+    assert!(fake.state().named("home").is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn released() {
     let fake = Fake::start();
     let bench = at_home(&fake).await;
@@ -446,6 +460,7 @@ async fn somebody_elses_supplicant_keeps_what_is_its_own() {
 async fn a_handle_that_is_dropped_leaves_the_association() {
     let fake = Fake::start();
     let bench = at_home(&fake).await;
+    bench.station.networks().await.unwrap();
     fake.state().log.clear();
     drop(bench);
     fake.asked("DETACH").await;

@@ -121,7 +121,7 @@ impl Session {
             wanted.iter().map(|(network, settings)| (network.ssid.clone(), Kind::of(settings))).collect();
         let plan = plan(&self.present().await?, &kinds, self.ours);
         for network in plan.remove {
-            self.tell(Request::RemoveNetwork(network)).await?;
+            self.remove(network).await?;
         }
         let keep = plan.keep.into_iter().map(|(id, index)| (Some(id), index));
         let add = plan.add.into_iter().map(|index| (None, index));
@@ -150,6 +150,12 @@ impl Session {
         }
     }
 
+    /// Takes a network away, if it is still there.
+    pub(super) async fn remove(&self, network: NetworkId) -> Result<(), ConnectionError> {
+        let removed = self.tell(Request::RemoveNetwork(network)).await;
+        ignore_answer(removed)
+    }
+
     /// Gives a network its settings: one that is there, or a new one.
     async fn give(
         &self,
@@ -168,7 +174,7 @@ impl Session {
             match self.tell(Request::SetNetwork(id, setting)).await {
                 Ok(()) => {}
                 Err(error) if error.is_answer() => {
-                    self.tell(Request::RemoveNetwork(id)).await?;
+                    self.remove(id).await?;
                     let problem = Problem::Refused { key: setting.key };
                     return Ok(Err(Unusable { ssid: network.ssid.clone(), problem }));
                 }
@@ -329,7 +335,7 @@ pub(super) async fn release(setup: &Setup, session: Option<Session>) {
         && let Ok(present) = session.present().await
     {
         for network in present.iter().filter(|network| network.ours) {
-            drop(session.tell(Request::RemoveNetwork(network.id)).await);
+            drop(session.remove(network.id).await);
         }
     }
 }

@@ -467,7 +467,7 @@ impl Task {
                 self.setup.config.networks.retain(|network| network.ssid != attempt.ssid);
                 self.handed.push(handed);
             } else {
-                session.tell(Request::RemoveNetwork(handed.id)).await?;
+                session.remove(handed.id).await?;
             }
         }
         self.know();
@@ -481,7 +481,7 @@ impl Task {
         let forgiven = self.track.forgive(attempt.network);
         self.tell_all(forgiven);
         self.know();
-        session.tell(Request::RemoveNetwork(attempt.network)).await?;
+        session.remove(attempt.network).await?;
         self.enable_all(session).await?;
         self.track.stay_out(attempt.was_out);
         session.tell(if attempt.was_out { Request::Disconnect } else { Request::Reassociate }).await
@@ -552,7 +552,7 @@ impl Task {
         self.setup.config.networks.retain(|network| network.ssid != *ssid);
         self.extra.retain(|network| network.ssid != *ssid);
         for id in &ids {
-            session.tell(Request::RemoveNetwork(*id)).await?;
+            session.remove(*id).await?;
             let forgiven = self.track.forgive(*id);
             self.tell_all(forgiven);
         }
