@@ -24,7 +24,7 @@ use crate::scratch;
 use crate::wait::{Look, until};
 
 /// How long the daemon may take to become ready or to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running (or killed, and not yet restarted) daemon. Killed when dropped.
 #[derive(Debug)]

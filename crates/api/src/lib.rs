@@ -18,8 +18,8 @@ pub use error::{Error, ServiceError};
 pub use method::{Call, Method};
 pub use types::{Bond, Cause, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port, Status};
 pub use wifi::{
-    AccessPoint, AccessPoints, Eap, EapMethod, Joined, Manager, Network, Networks, NewNetwork, SavedBy, Secret,
-    Security, Station, Stations, Wifi,
+    AccessPoint, AccessPoints, Eap, EapMethod, Joined, Manager, Network, Networks, NewNetwork, SavedBy,
+    Secret, Security, Station, Stations, Wifi,
 };
 
 /// The interface's name.

@@ -58,7 +58,10 @@ impl Radio {
         let joined = after.is_some() && before.map(|at| at.bssid) != after.map(|at| at.bssid);
         let other_network = after.is_some_and(|association| !self.is_last_network(association));
         if let Some(association) = after {
-            self.last = Some(association.clone());
+            // A name that cannot be told for a moment is not forgotten.
+            let known = self.last.take().filter(|_| !other_network).and_then(|last| last.ssid);
+            let ssid = association.ssid.clone().or(known);
+            self.last = Some(Association { ssid, bssid: association.bssid });
         }
         self.judge_signal(station.reception.signal_dbm, config);
         self.judge_rate(station.reception.rate_mbps);
@@ -158,8 +161,7 @@ impl Radio {
         self.last.as_ref().is_some_and(|last| match (&last.ssid, &association.ssid) {
             (Some(last), Some(ssid)) => last == ssid,
             // Without a name, only the access point itself is known.
-            (None, None) => last.bssid == association.bssid,
-            (Some(_), None) | (None, Some(_)) => false,
+            (None, _) | (_, None) => last.bssid == association.bssid,
         })
     }
 

@@ -1,5 +1,7 @@
 //! What the kernel tells of Wi-Fi, and when: the facts that the daemon stands on.
 
+#![allow(clippy::print_stdout, reason = "the figures, for whoever looks at why it failed")]
+
 use std::time::Instant;
 
 use hitless_lab::Meter;

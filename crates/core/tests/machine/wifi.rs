@@ -1,6 +1,6 @@
 //! Wi-Fi as a port: stations that associate, roam, fall silent and join foreign networks.
 
-use hitless_core::config::{BondConfig, PrimaryReselect, SameSegment};
+use hitless_core::config::{BondConfig, PrimaryReselect};
 use hitless_core::event::{Action, Cause, Event, LinkState, Notice, Offload, PortId, Waiting};
 use hitless_core::table::ForwardingTable;
 use hitless_core::wifi::{Association, Reception, Ssid, Station, StationState};
@@ -396,12 +396,8 @@ fn what_nobody_can_name_is_foreign() {
 
 #[test]
 fn a_name_that_cannot_be_told_for_a_moment_is_remembered_with_the_access_point() {
-    let (mut w, wlan0, _) = at_home_with(["wlan0", "eth0"], |config| {
-        home_only(config);
-        config.same_segment = SameSegment::Require;
-    });
+    let (mut w, wlan0, _) = at_home_with(["wlan0", "eth0"], home_only);
     let StationState::Joined(home) = joined("home", 1) else { unreachable!() };
-    w.forget();
     w.station(wlan0, StationState::Joined(Association { ssid: None, ..home }));
     w.run(ms(1000));
     w.join(wlan0, "home", 1);

@@ -460,9 +460,10 @@ impl World {
         let config = self.machine.config();
         for port in ports.iter().filter(|port| port.active) {
             let state = port.station.as_ref().map(|station| &station.state);
-            let ssid = state.and_then(StationState::association).map(|association| association.ssid.as_ref());
-            let allowed = |ssid: Option<&Ssid>| ssid.is_some_and(|ssid| config.ssid_allow.contains(ssid));
-            assert!(config.ssid_allow.is_empty() || ssid.is_none_or(allowed), "{port:?} is active");
+            let ssid = state.and_then(StationState::association).and_then(|at| at.ssid.as_ref());
+            let allowed =
+                config.ssid_allow.is_empty() || ssid.is_none_or(|ssid| config.ssid_allow.contains(ssid));
+            assert!(allowed, "{port:?} is active");
         }
         // While something is under way, a port may be on its way out.
         if self.is_busy() {

@@ -59,7 +59,12 @@ impl Fake {
     pub(crate) fn stopped() -> Self {
         let state = State { status: DISCONNECTED.to_owned(), ..State::default() };
         let heard = Arc::new(Notify::new());
-        Self { directory: TempDir::new().unwrap(), state: Arc::new(Mutex::new(state)), running: Vec::new(), heard }
+        Self {
+            directory: TempDir::new().unwrap(),
+            state: Arc::new(Mutex::new(state)),
+            running: Vec::new(),
+            heard,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -272,8 +277,9 @@ impl State {
         let mut list = "network id / ssid / bssid / flags\n".to_owned();
         for (id, network) in self.networks.iter().filter(|(id, _)| Some(**id) > after) {
             let hex = network.settings.get("ssid").cloned().unwrap_or_default();
-            let octets: Vec<u8> =
-                (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
+            let octets: Vec<u8> = (0..hex.len() / 2)
+                .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+                .collect();
             let flags = if network.enabled { network.flags } else { "[DISABLED]" };
             list += &format!("{id}\t{}\tany\t{flags}\n", String::from_utf8(octets).unwrap());
         }

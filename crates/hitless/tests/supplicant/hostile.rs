@@ -43,9 +43,13 @@ async fn senseless_answers_end_nothing() {
         fake.say("<3>CTRL-EVENT-SSID-TEMP-DISABLED id=\" ssid=");
         fake.say("IFNAME=wlan0 <99>");
         fake.state().answers.clear();
-        timeout(Duration::from_secs(120), async { while station.networks().await.is_err() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }}).await.unwrap_or_else(|_| panic!("{request}: does not recover"));
+        timeout(Duration::from_secs(120), async {
+            while station.networks().await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{request}: does not recover"));
         station.release().await.unwrap();
     }
 }

@@ -75,7 +75,8 @@ async fn one_process_that_outlives_us() {
     drop(global);
     next.terminate().await.unwrap();
     assert_eq!(directory.pid(), None);
-    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
     next.terminate().await.unwrap();
 }

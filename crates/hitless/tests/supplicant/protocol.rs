@@ -25,9 +25,9 @@ fn real_replies() {
     assert!(networks[1].temporarily_disabled && networks[1].current);
 
     let found = reply::access_points(include_bytes!("fixtures/bss"));
-    let found: Vec<_> = found.iter().map(|bss| (bss.id, bss.frequency, bss.signal_dbm, bss.flags.as_str())).collect();
-    let expected =
-        [(0, 2412, -30, "[WPA2-PSK-CCMP][ESS]"), (1, 2437, -30, "[WPA2-SAE-CCMP][SAE-H2E][ESS]")];
+    let found: Vec<_> =
+        found.iter().map(|bss| (bss.id, bss.frequency, bss.signal_dbm, bss.flags.as_str())).collect();
+    let expected = [(0, 2412, -30, "[WPA2-PSK-CCMP][ESS]"), (1, 2437, -30, "[WPA2-SAE-CCMP][SAE-H2E][ESS]")];
     assert_eq!(found, expected);
 
     let signal = reply::signal(include_bytes!("fixtures/signal_poll"));
@@ -37,8 +37,10 @@ fn real_replies() {
 /// All that it said in a session of joining, wrong passphrases, a lost access point and more.
 #[test]
 fn real_events() {
-    let events: Vec<Event> =
-        include_str!("fixtures/events").lines().map(|line| event::parse(line.as_bytes()).unwrap().1).collect();
+    let events: Vec<Event> = include_str!("fixtures/events")
+        .lines()
+        .map(|line| event::parse(line.as_bytes()).unwrap().1)
+        .collect();
     let text: Vec<String> = events
         .iter()
         .filter(|event| !matches!(event, Event::ScanStarted | Event::ScanResults | Event::Trying { .. }))
@@ -50,10 +52,40 @@ fn real_events() {
 /// Octets like those that are said, and any others.
 fn octets() -> impl Strategy<Value = Vec<u8>> {
     let words = [
-        "<3>", "IFNAME=wlan0 ", "CTRL-EVENT-", "CONNECTED - Connection to ", "02:00:00:00:01:00", " completed [id=",
-        "SSID-TEMP-DISABLED id=", "0 ssid=\"", "\\\"", "\" ", "reason=", "WRONG_KEY", "\\x", "\\", "4", "'", "\t", "\n",
-        "EAP-TLS-CERT-ERROR", " err='", "Trying to associate with ", " (SSID='", "' freq=", "SSID '", "id=", "ssid=",
-        "bssid=", "====", "####", "[CURRENT]", "AUTH-REJECT ", "é", "99999999999999999999", "-",
+        "<3>",
+        "IFNAME=wlan0 ",
+        "CTRL-EVENT-",
+        "CONNECTED - Connection to ",
+        "02:00:00:00:01:00",
+        " completed [id=",
+        "SSID-TEMP-DISABLED id=",
+        "0 ssid=\"",
+        "\\\"",
+        "\" ",
+        "reason=",
+        "WRONG_KEY",
+        "\\x",
+        "\\",
+        "4",
+        "'",
+        "\t",
+        "\n",
+        "EAP-TLS-CERT-ERROR",
+        " err='",
+        "Trying to associate with ",
+        " (SSID='",
+        "' freq=",
+        "SSID '",
+        "id=",
+        "ssid=",
+        "bssid=",
+        "====",
+        "####",
+        "[CURRENT]",
+        "AUTH-REJECT ",
+        "é",
+        "99999999999999999999",
+        "-",
     ];
     let piece = prop_oneof![
         3 => proptest::sample::select(words.to_vec()).prop_map(|word| word.as_bytes().to_vec()),

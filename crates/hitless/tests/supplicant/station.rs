@@ -66,10 +66,9 @@ impl Bench {
     }
 
     async fn failed(&mut self) -> Fault {
-        match self.until(|what| matches!(what, What::State(StationState::Failed(_)))).await {
-            What::State(StationState::Failed(fault)) => fault,
-            other => panic!("{other:?}"),
-        }
+        let what = self.until(|what| matches!(what, What::State(StationState::Failed(_)))).await;
+        let What::State(StationState::Failed(fault)) = what else { unreachable!() };
+        fault
     }
 
     fn silent(&mut self) {
@@ -156,7 +155,11 @@ async fn a_wrong_passphrase_is_a_clear_state_until_it_is_corrected() {
     }
     let retry_in = Some(Duration::from_secs(20));
     let fault = Fault::WrongPassphrase { ssid: ssid("home"), tries: 2, retry_in };
-    assert_eq!(bench.next().await, What::State(StationState::Failed(fault.clone())), "and nothing in between");
+    assert_eq!(
+        bench.next().await,
+        What::State(StationState::Failed(fault.clone())),
+        "and nothing in between"
+    );
     assert_eq!(fake.state().log.len(), asked, "nothing is tried from here");
     fake.state().networks.get_mut(&0).unwrap().flags = "[TEMP-DISABLED]";
     let known = bench.station.networks().await.unwrap();
@@ -179,7 +182,8 @@ async fn another_daemon_finds_everything_as_it_should_be() {
     let mut bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
     bench.joined().await;
     let log: Vec<String> = fake.state().log.split_off(before);
-    let disturbing = ["ADD", "REMOVE", "INTERFACE_ADD", "INTERFACE_REMOVE", "DISABLE", "SELECT", "REASSOCIATE"];
+    let disturbing =
+        ["ADD", "REMOVE", "INTERFACE_ADD", "INTERFACE_REMOVE", "DISABLE", "SELECT", "REASSOCIATE"];
     assert!(!log.iter().any(|line| disturbing.iter().any(|start| line.starts_with(start))), "{log:?}");
 }
 
@@ -297,7 +301,9 @@ async fn connect(fake: &Fake, bench: &Bench, to: Network, events: &[&str]) -> Re
 async fn joining_another_network_on_request() {
     let fake = Fake::start();
     let mut bench = at_home(&fake).await;
-    fake.state().answers.push(("STATUS", Some(JOINED.replace("home", "work").replace("id=0", "id=1").into())));
+    fake.state()
+        .answers
+        .push(("STATUS", Some(JOINED.replace("home", "work").replace("id=0", "id=1").into())));
     let connected = CONNECTED.replace("id=0", "id=1");
     connect(&fake, &bench, network("work", "other horse"), &[&connected]).await.unwrap();
     bench.joined().await;
@@ -372,7 +378,8 @@ async fn what_cannot_be_used_is_told_and_the_rest_is_used() {
     let missing = fake.path().join("work.psk");
     let mut work = network("work", "");
     work.security = Security::Psk(SecretSource::File(missing.clone()));
-    let mut bench = Bench::start(&fake.supplicant(), config(&[work.clone(), network("home", "correct horse")]));
+    let mut bench =
+        Bench::start(&fake.supplicant(), config(&[work.clone(), network("home", "correct horse")]));
     let told = bench.until(|what| matches!(what, What::Unusable(_))).await;
     let What::Unusable(unusable) = told else { panic!("{told:?}") };
     assert!(unusable.to_string().contains(&*missing.to_string_lossy()), "{unusable}");

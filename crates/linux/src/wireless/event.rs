@@ -10,7 +10,10 @@
 //! | access point dead | [`BeaconLoss`](WirelessEvent::BeaconLoss), then `Left`, `Disconnected` by ourselves (reason 4) |
 //! | switched off by rfkill | `Left`, `Disconnected` by ourselves (reason 3) |
 //!
-//! [`Roamed`](WirelessEvent::Roamed) comes from drivers whose firmware roams.
+//! [`Roamed`](WirelessEvent::Roamed) comes from drivers whose firmware roams. After each disconnection the country's rules are
+//! forgotten ([`RegulatoryChanged`](WirelessEvent::RegulatoryChanged)). With frames on their way, a dead access point shows
+//! first in [`Counters::unanswered`](super::Counters::unanswered): at the first frame, where beacon loss is told after 7 of
+//! them are missing, and the carrier goes some 0.1 s later.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -7,12 +7,14 @@ use hitless_core::config::{BondConfig, FailOverMac, Failback, PortPattern, Prima
 use hitless_core::event::{
     Action, Cause, Event, LinkState, Notice, Observation, Offload, OtherSegment, PortId, Waiting,
 };
-use hitless_core::mac::MacAddr;
 use hitless_core::table::ForwardingTable;
 use hitless_core::wifi::StationState;
 
-use crate::support::network::{Reach, arp_reply, host};
+use crate::support::network::{Reach, host};
 use crate::support::{World, joined, mac, ms, plain, silent, with_primary};
+
+mod answers;
+mod candidate;
 
 const GATEWAY: [u8; 4] = [192, 0, 2, 1];
 
@@ -71,6 +73,20 @@ fn other(segment_here: u8, segment_there: u8) -> OtherSegment {
 
 fn sent_by(w: &World, port: PortId) -> usize {
     w.sent().filter(|(by, _)| *by == port).count()
+}
+
+/// Traffic is on wlan0 ("home", segment 0), the primary eth0 is without a link, and behind it is this segment.
+fn on_air(segment: u8, change: impl FnOnce(&mut BondConfig)) -> (World, PortId, PortId) {
+    let mut config = careful(&["eth0", "wlan0"]);
+    change(&mut config);
+    let mut w = world(config);
+    let eth0 = wire_up(&mut w, "eth0", segment);
+    let wlan0 = wire_up(&mut w, "wlan0", 0);
+    up(&mut w, wlan0);
+    w.run(ms(1000));
+    w.assert_active("wlan0");
+    w.forget();
+    (w, eth0, wlan0)
 }
 
 // ---- a standby ---------------------------------------------------------------------------------------------------
@@ -318,305 +334,6 @@ fn a_manual_switch_to_a_port_that_is_held_back_is_refused() {
     w.switch(eth0);
     w.run(ms(1000));
     w.assert_active("eth0");
-}
-
-// ---- a candidate -------------------------------------------------------------------------------------------------
-
-/// Traffic is on wlan0 ("home", segment 0), the primary eth0 is without a link, and behind it is this segment.
-fn on_air(segment: u8, change: impl FnOnce(&mut BondConfig)) -> (World, PortId, PortId) {
-    let mut config = careful(&["eth0", "wlan0"]);
-    change(&mut config);
-    let mut w = world(config);
-    let eth0 = wire_up(&mut w, "eth0", segment);
-    let wlan0 = wire_up(&mut w, "wlan0", 0);
-    up(&mut w, wlan0);
-    w.run(ms(1000));
-    w.assert_active("wlan0");
-    w.forget();
-    (w, eth0, wlan0)
-}
-
-#[test]
-fn a_wire_in_the_same_segment_takes_over() {
-    for fail_over_mac in [FailOverMac::None, FailOverMac::Active, FailOverMac::Follow] {
-        let (mut w, eth0, _) = on_air(0, |config| config.fail_over_mac = fail_over_mac);
-        up(&mut w, eth0);
-        w.run(ms(2000));
-        w.assert_active("eth0");
-        assert_eq!(w.cause(), Some(Cause::BetterPort));
-    }
-}
-
-#[test]
-fn a_wire_in_another_network_stays_out() {
-    for fail_over_mac in [FailOverMac::None, FailOverMac::Active, FailOverMac::Follow] {
-        let (mut w, eth0, _) = on_air(7, |config| config.fail_over_mac = fail_over_mac);
-        up(&mut w, eth0);
-        w.run(ms(60_000));
-        w.assert_active("wlan0");
-        assert_eq!(w.waiting(eth0), Some(Waiting::OtherSegment(other(7, 0))));
-        assert!(w.nics.values().all(|nic| nic.listening.is_none()));
-        // Plugged in elsewhere, it is asked again.
-        w.pull(eth0);
-        w.network.segments.clear();
-        w.set_carrier(eth0, true);
-        w.run(ms(2000));
-        w.assert_active("eth0");
-    }
-}
-
-#[test]
-fn a_wire_that_stays_out_is_asked_again_where_that_may_have_changed() {
-    type Happening = fn(&mut World, PortId);
-    let happenings: [(&str, Happening); 4] = [
-        ("off", |w, _| w.reconfigure(|config| config.same_segment = SameSegment::Off)),
-        ("warn", |w, _| w.reconfigure(|config| config.same_segment = SameSegment::Warn)),
-        ("network", |w, wlan0| {
-            w.network.segments.insert(wlan0, 7);
-            w.join(wlan0, "work", 3);
-        }),
-        ("place", |w, _| {
-            w.network.segments.clear();
-            w.tell(Event::Resumed);
-        }),
-    ];
-    for (what, happens) in happenings {
-        let (mut w, eth0, wlan0) = on_air(7, as_usual);
-        up(&mut w, eth0);
-        w.run(ms(2000));
-        w.assert_active("wlan0");
-        happens(&mut w, wlan0);
-        w.run(ms(5000));
-        assert_eq!(w.active().as_deref(), Some("eth0"), "{what}");
-        assert_eq!(w.waiting(eth0), None);
-    }
-}
-
-#[test]
-fn a_wire_that_is_known_keeps_the_bond_where_it_is_when_the_station_leaves_for_another_network() {
-    // It stands by, and was found in the same segment.
-    let (mut w, eth0, wlan0) = on_air(0, |config| config.primary_reselect = PrimaryReselect::Failure);
-    up(&mut w, eth0);
-    w.run(ms(2000));
-    w.assert_active("wlan0");
-    assert_eq!(w.waiting(eth0), None);
-    w.network.segments.insert(wlan0, 7);
-    w.join(wlan0, "cafe", 9);
-    w.run(ms(2000));
-    w.assert_active("eth0");
-    assert_eq!(w.cause(), Some(Cause::OtherNetwork));
-    assert_eq!(w.waiting(wlan0), Some(Waiting::OtherSegment(other(7, 0))));
-}
-
-#[test]
-fn a_wire_that_nobody_knows_is_asked_again_when_the_active_station_joins_another_network() {
-    let (mut w, eth0, wlan0) = on_air(0, |config| config.primary_reselect = PrimaryReselect::Failure);
-    w.set_path(eth0, Reach::Dead);
-    up(&mut w, eth0);
-    w.run(ms(2000));
-    w.network.segments.insert(wlan0, 7);
-    w.join(wlan0, "cafe", 9);
-    w.set_path(eth0, Reach::Alive);
-    w.run(ms(5000));
-    w.assert_active("wlan0");
-    assert_eq!(w.waiting(eth0), Some(Waiting::OtherSegment(other(0, 7))));
-}
-
-#[test]
-fn a_wire_takes_over_from_wifi_that_does_not_get_anywhere() {
-    // The access point is there, its uplink is not; nobody has set up probes.
-    for same_segment in [SameSegment::Require, SameSegment::Warn, SameSegment::Off] {
-        let (mut w, eth0, wlan0) = on_air(0, |config| config.same_segment = same_segment);
-        w.set_path(wlan0, Reach::Dead);
-        up(&mut w, eth0);
-        w.run(ms(10_000));
-        assert_eq!(w.active().as_deref(), Some("eth0"), "{same_segment:?}");
-    }
-}
-
-#[test]
-fn a_wire_does_not_take_over_while_its_own_path_is_dead() {
-    let (mut w, eth0, _) = on_air(0, |config| {
-        config.failback = Failback::Proven { timeout: Some(ms(3000)) };
-    });
-    w.set_path(eth0, Reach::Dead);
-    up(&mut w, eth0);
-    w.run(ms(60_000));
-    w.assert_active("wlan0"); // waiting does not make one network of two
-    assert_eq!(w.waiting(eth0), Some(Waiting::SameSegment(vec![gateway()])));
-}
-
-#[test]
-fn the_first_of_two_radios_comes_back() {
-    for (segment, active) in [(0, "wlan0"), (7, "wlan1")] {
-        let mut w = world(careful(&["wlan0", "wlan1"]));
-        let wlan0 = wire_up(&mut w, "wlan0", segment);
-        let wlan1 = wire_up(&mut w, "wlan1", 0);
-        up(&mut w, wlan1);
-        w.run(ms(1000));
-        up(&mut w, wlan0);
-        w.run(ms(2000));
-        w.assert_active(active);
-        assert_eq!(w.nics[&wlan0].attached, segment == 0);
-    }
-}
-
-#[test]
-fn two_wires_are_not_compared() {
-    let (mut w, _, eth1) = ports(["eth0", "eth1"], 7, as_usual);
-    w.run(ms(10_000));
-    assert_eq!(w.waiting(eth1), None);
-    assert_eq!(w.sent().count(), 0);
-}
-
-// ---- answers -----------------------------------------------------------------------------------------------------
-
-/// wlan0 is being asked, and neither its questions nor those of eth0 are answered by themselves.
-fn asking() -> (World, PortId, PortId) {
-    let (mut w, eth0, wlan0) = ports(["eth0", "wlan0"], 0, as_usual);
-    w.network.hosts.clear();
-    w.vanish(wlan0);
-    let wlan0 = wire_up(&mut w, "wlan0", 0);
-    up(&mut w, wlan0);
-    w.run(ms(500));
-    assert_eq!(w.waiting(wlan0), Some(Waiting::SameSegment(vec![gateway()])));
-    (w, eth0, wlan0)
-}
-
-fn answer(w: &mut World, port: PortId, owner: MacAddr) {
-    let frame = arp_reply(gateway(), owner, w.nics[&port].mac);
-    w.tell(Event::Frame { port, frame });
-}
-
-#[test]
-fn answers_count_in_either_order() {
-    for standby_first in [false, true] {
-        for same in [false, true] {
-            let (mut w, eth0, wlan0) = asking();
-            let mut both = [(eth0, mac(0xaa)), (wlan0, mac(if same { 0xaa } else { 0xbb }))];
-            if standby_first {
-                both.reverse();
-            }
-            for (port, owner) in both {
-                answer(&mut w, port, owner);
-                w.run(ms(100));
-            }
-            w.run(ms(5000));
-            if same {
-                assert_eq!(w.waiting(wlan0), None, "{standby_first}");
-            } else {
-                let found = w.waiting(wlan0);
-                // One that is only heard once may be a mistake; that it is not, the next answers show.
-                for _ in 0..8 {
-                    answer(&mut w, eth0, mac(0xaa));
-                    answer(&mut w, wlan0, mac(0xbb));
-                    w.run(ms(1000));
-                }
-                assert!(matches!(w.waiting(wlan0), Some(Waiting::OtherSegment(_))), "{found:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn an_answer_heard_on_the_standby_before_the_active_port_is_listened_on_is_kept() {
-    let (mut w, eth0, wlan0) = ports(["eth0", "wlan0"], 0, as_usual);
-    w.vanish(wlan0);
-    let end = w.now + ms(3000);
-    w.sabotage = Box::new(move |now, action| {
-        now < end && matches!(action, Action::Listen { port, on: true, .. } if *port == eth0)
-    });
-    let wlan0 = wire_up(&mut w, "wlan0", 0);
-    up(&mut w, wlan0);
-    w.run(ms(2900));
-    w.assert_active("eth0");
-    assert!(w.nics[&eth0].listening.is_none());
-    assert_eq!(w.waiting(wlan0), Some(Waiting::SameSegment(vec![gateway()])));
-    w.run(ms(4000));
-    assert_eq!(w.waiting(wlan0), None);
-}
-
-#[test]
-fn who_was_not_asked_for_proves_nothing() {
-    let (mut w, eth0, wlan0) = asking();
-    let third: IpAddr = [192, 0, 2, 77].into();
-    for port in [eth0, wlan0] {
-        // Of somebody else, of somebody else for somebody else, and an announcement to all.
-        let ours = w.nics[&port].mac;
-        let frames = [
-            arp_reply(third, mac(77), ours),
-            arp_reply(gateway(), mac(77), mac(78)),
-            arp_reply(gateway(), mac(77), MacAddr::BROADCAST),
-        ];
-        for frame in frames {
-            w.tell(Event::Frame { port, frame });
-            w.run(ms(10));
-        }
-    }
-    w.run(ms(1000));
-    assert_eq!(w.waiting(wlan0), Some(Waiting::SameSegment(vec![gateway()])));
-}
-
-#[test]
-fn two_stations_that_answer_for_one_address_are_no_two_networks() {
-    // An access point that answers for others, a router and its stand-in: one of the answers is the same on both.
-    let orders = [
-        [(0, 0xaa), (0, 0xbb), (1, 0xaa), (1, 0xbb)],
-        [(0, 0xaa), (1, 0xbb), (0, 0xbb), (1, 0xaa)],
-        [(1, 0xbb), (0, 0xaa), (1, 0xaa), (0, 0xaa)],
-        [(1, 0xaa), (1, 0xbb), (0, 0xaa), (0, 0xaa)],
-    ];
-    for order in orders {
-        let (mut w, eth0, wlan0) = asking();
-        for (at, owner) in order {
-            answer(&mut w, [eth0, wlan0][at], mac(owner));
-        }
-        w.run(ms(2000));
-        assert_eq!(w.waiting(wlan0), None, "{order:?}");
-        assert!(w.nics[&wlan0].attached);
-    }
-}
-
-#[test]
-fn a_virtual_router_is_one_whoever_answers_for_it() {
-    // RFC 5798: both answer with the virtual address, whichever of them is in charge.
-    let (mut w, eth0, wlan0) = asking();
-    let virtual_router = MacAddr([0x00, 0x00, 0x5e, 0x00, 0x01, 0x07]);
-    answer(&mut w, eth0, virtual_router);
-    w.run(ms(700));
-    answer(&mut w, wlan0, virtual_router);
-    w.run(ms(100));
-    assert_eq!(w.waiting(wlan0), None);
-}
-
-#[test]
-fn an_address_that_moves_during_the_check_does_not_tell_two_networks() {
-    // A stand-in without a virtual address takes over between the two answers.
-    let (mut w, eth0, wlan0) = asking();
-    answer(&mut w, wlan0, mac(0xaa));
-    w.run(ms(10));
-    answer(&mut w, eth0, mac(0xbb));
-    w.run(ms(200));
-    assert!(w.nics[&wlan0].attached, "one pair of answers is not enough to leave for");
-    answer(&mut w, wlan0, mac(0xbb));
-    w.run(ms(200));
-    assert_eq!(w.waiting(wlan0), None);
-}
-
-#[test]
-fn neighbour_advertisements_tell_networks_apart_as_well() {
-    for (segment, waits) in [(0, false), (7, true)] {
-        let router: IpAddr = "2001:db8::1".parse().unwrap();
-        let mut w = world(careful(&["eth0", "wlan0"]));
-        w.network.hosts = vec![router];
-        w.network.neighbours = vec![router];
-        w.plug("eth0");
-        let wlan0 = wire_up(&mut w, "wlan0", segment);
-        up(&mut w, wlan0);
-        w.run(ms(5000));
-        let found = matches!(w.waiting(wlan0), Some(Waiting::OtherSegment(_)));
-        assert_eq!(found, waits, "{:?}", w.waiting(wlan0));
-    }
 }
 
 // ---- warn and off ------------------------------------------------------------------------------------------------

@@ -25,10 +25,8 @@ pub(super) struct Kind {
 impl Kind {
     pub(super) fn of(settings: &[Setting]) -> Self {
         let word = |key| {
-            settings.iter().find_map(|setting| match &setting.value {
-                Value::Word(word) if setting.key == key => Some((*word).to_owned()),
-                _ => None,
-            })
+            let value = settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value);
+            if let Some(Value::Word(word)) = value { Some((*word).to_owned()) } else { None }
         };
         Self { key_mgmt: word("key_mgmt"), eap: word("eap") }
     }

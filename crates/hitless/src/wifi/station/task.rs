@@ -305,10 +305,11 @@ impl Task {
         if step.ask {
             self.ask_status(session).await?;
         }
-        match event {
-            Event::ScanResults => self.found(session).await?,
-            Event::ScanFailed => self.fail_scans(),
-            _ => {}
+        if *event == Event::ScanResults {
+            self.found(session).await?;
+        }
+        if *event == Event::ScanFailed {
+            self.fail_scans();
         }
         Ok(Next::On)
     }
@@ -568,7 +569,7 @@ impl Task {
         if is_ours(&self.setup) {
             session.set_globals(&self.setup).await?;
         }
-        if self.track.joined().is_none() {
+        if let StationState::Failed(_) = self.track.state() {
             let told = self.track.begin();
             self.tell_all(told);
         }

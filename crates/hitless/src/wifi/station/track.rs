@@ -125,10 +125,10 @@ impl Track {
             WpaState::Authenticating | WpaState::Associating | WpaState::Associated | WpaState::Handshake => {
                 self.trying(status.ssid.clone(), status.network)
             }
-            WpaState::Disconnected | WpaState::Inactive => match &self.state {
-                StationState::Failed(fault) if *fault != Fault::RadioOff && !self.stays_out => Vec::new(),
-                _ => self.settle(StationState::Disconnected),
-            },
+            WpaState::Disconnected | WpaState::Inactive => {
+                let known = matches!(&self.state, StationState::Failed(fault) if *fault != Fault::RadioOff);
+                if known && !self.stays_out { Vec::new() } else { self.settle(StationState::Disconnected) }
+            }
             WpaState::Unknown => Vec::new(),
         }
     }
@@ -226,11 +226,13 @@ impl Track {
     fn trying(&mut self, ssid: Option<Ssid>, network: Option<NetworkId>) -> Vec<What> {
         let by_name =
             || self.names.iter().find_map(|(id, name)| (Some(name) == ssid.as_ref()).then_some(*id));
-        self.current = network.or_else(by_name);
+        self.current = network.or_else(by_name).or(self.current.filter(|_| ssid.is_none()));
         let fault = self.current.and_then(|network| self.faults.get(&network));
-        match fault.cloned() {
-            Some(fault) => self.settle(StationState::Failed(fault)),
-            None => self.settle(StationState::Associating { ssid }),
+        match (fault.cloned(), &self.state) {
+            (Some(fault), _) => self.settle(StationState::Failed(fault)),
+            // STATUS does not name it yet.
+            (None, StationState::Associating { .. }) if ssid.is_none() => Vec::new(),
+            (None, _) => self.settle(StationState::Associating { ssid }),
         }
     }
 

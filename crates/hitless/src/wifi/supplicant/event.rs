@@ -313,9 +313,9 @@ mod tests {
 
     #[test]
     fn trying() {
-        let trying = |text| match heard(text) {
-            Event::Trying { bssid, ssid } => (bssid, ssid.unwrap().to_string()),
-            _ => unreachable!("{text}"),
+        let trying = |text| {
+            let Event::Trying { bssid, ssid } = heard(text) else { unreachable!("{text}") };
+            (bssid, ssid.unwrap().to_string())
         };
         assert_eq!(
             trying("<3>SME: Trying to authenticate with 02:00:00:00:01:00 (SSID='home' freq=2412 MHz)"),

@@ -14,7 +14,6 @@
 //! | `pid` | its process |
 //! | `client-*` | our ends of the sockets |
 
-use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -435,7 +434,7 @@ fn private_directory(path: &Path) -> Result<(), ProcessError> {
 }
 
 fn find_program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = USUAL_PLACES.iter().map(PathBuf::from);
     std::env::split_paths(&path)
         .chain(usual)
