@@ -2,8 +2,9 @@
 //!
 //! It makes networks out of network namespaces ([`netns`], [`topology`]), runs the daemon in them ([`daemon`]),
 //! measures traffic at the receiver ([`meter`], [`tcp`]) and boots guest kernels ([`guest`]) that have the bonding driver
-//! ([`uml`]) or, slower, Wi-Fi as well ([`qemu`], [`wifi`]). `make demo`, `make bench` and the integration tests stand on it. It is not part of the product, and it
-//! never changes anything in the machine's own network namespace.
+//! ([`uml`]) or, slower, Wi-Fi as well ([`qemu`], [`wifi`]). `make demo`, `make bench`, `make bench-wifi` and the
+//! integration tests stand on it. It is not part of the product, and it never changes anything in the machine's own
+//! network namespace.
 //!
 //! ```text
 //!   laptop                      home                     router
@@ -22,11 +23,13 @@ pub mod meter;
 pub mod netns;
 pub mod paced;
 pub mod qemu;
+pub mod samples;
 mod scratch;
 pub mod table;
 pub mod tcp;
 pub mod topology;
 pub mod uml;
+pub mod verdict;
 pub mod wait;
 pub mod wifi;
 

@@ -5,7 +5,7 @@
 //! marks. A datagram belongs to the interval in which it was *sent*. TCP is in [`crate::tcp`].
 
 use std::io::{ErrorKind, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimestampns};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use serde::Serialize;
 
-use crate::error::{IoContext as _, Result};
+use crate::error::{IoContext as _, LabError, Result};
 use crate::netns::Namespace;
 use crate::paced::Schedule;
 use crate::wait::{Look, until};
@@ -139,11 +139,36 @@ impl Meter {
         let stop_sending = Arc::new(AtomicBool::new(false));
         let stop_receiving = Arc::new(AtomicBool::new(false));
         let lane = |from: &UdpSocket, to: &UdpSocket| {
-            Lane::start(from, to, rate, Arc::clone(&stop_sending), Arc::clone(&stop_receiving))
+            let target = to.local_addr().context(own_address)?;
+            Lane::start(from, to, target, rate, Arc::clone(&stop_sending), Arc::clone(&stop_receiving))
         };
         let (outbound, inbound) = (lane(&near, &far)?, lane(&far, &near)?);
         let marks = vec![Mark { label: "start".to_owned(), outbound: 0, inbound: 0 }];
         Ok(Self { outbound, inbound, marks, stop_sending, stop_receiving })
+    }
+
+    /// Starts `rate` datagrams a second from the second end to everybody in its network of 256
+    /// addresses, which the first end listens to on all of its interfaces; nothing in the other direction.
+    ///
+    /// # Errors
+    ///
+    /// When the second end does not have its address, or that is not IPv4.
+    pub fn start_broadcast(near: &Namespace, far: End<'_>, rate: u32) -> Result<Self> {
+        let IpAddr::V4(address) = far.address else {
+            return Err(LabError::Broken(format!("{} has no broadcasts", far.address)));
+        };
+        let [a, b, c, _] = address.octets();
+        let near = open(End { host: near, address: Ipv4Addr::UNSPECIFIED.into() })?;
+        let far = open(far)?;
+        far.set_broadcast(true).context(|| "allowing broadcasts".to_owned())?;
+        let mut target = near.local_addr().context(own_address)?;
+        target.set_ip(Ipv4Addr::new(a, b, c, 255).into());
+        let stop_sending = Arc::new(AtomicBool::new(false));
+        let stop_receiving = Arc::new(AtomicBool::new(false));
+        let inbound =
+            Lane::start(&far, &near, target, rate, Arc::clone(&stop_sending), Arc::clone(&stop_receiving))?;
+        let marks = vec![Mark { label: "start".to_owned(), outbound: 0, inbound: 0 }];
+        Ok(Self { outbound: Lane::silent(), inbound, marks, stop_sending, stop_receiving })
     }
 
     /// Begins a new interval.
@@ -229,6 +254,10 @@ impl Drop for Meter {
     }
 }
 
+fn own_address() -> String {
+    "asking a socket for its address".to_owned()
+}
+
 /// The first numbers of an interval.
 #[derive(Debug)]
 struct Mark {
@@ -246,14 +275,20 @@ struct Lane {
 }
 
 impl Lane {
+    /// One on which nothing flows.
+    fn silent() -> Self {
+        Self { log: Arc::default(), sender: None, receiver: None }
+    }
+
+    /// From one socket to the other, which is reached by `target`.
     fn start(
         from: &UdpSocket,
         to: &UdpSocket,
+        target: SocketAddr,
         rate: u32,
         stop_sending: Arc<AtomicBool>,
         stop_receiving: Arc<AtomicBool>,
     ) -> Result<Self> {
-        let target = to.local_addr().context(|| "asking a socket for its address".to_owned())?;
         let clone = |socket: &UdpSocket| socket.try_clone().context(|| "duplicating a socket".to_owned());
         let (from, to) = (clone(from)?, clone(to)?);
         let log = Arc::new(Log::default());

@@ -12,7 +12,9 @@
 //!
 //! Where one of the two ports is Wi-Fi, an answer is not enough: it has to come from the station that gives it on the
 //! active port, too. Otherwise these are two networks, which happen to use the same addresses. There, a standby port is
-//! asked as soon as it has a link, so that it is known before it is needed.
+//! asked as soon as it has a link, so that it is known before it is needed. Two answers that differ are asked for once
+//! more: an address may just have moved. And where the active port gets no answer at all, there is nothing to compare
+//! with, and nothing to lose: what gets one is the better port.
 //!
 //! (A question from an address of its own would avoid both, but a second address on its port is what some switches
 //! shut the port for.)

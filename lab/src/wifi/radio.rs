@@ -44,6 +44,8 @@ impl Drop for Radios {
 #[derive(Debug)]
 pub struct Radio {
     phy: String,
+    /// How iw finds it from any namespace: `phy#0`. By name it looks into /sys, which shows only one's radios.
+    number: String,
     /// What its interface was called at first.
     interface: String,
     /// Its number in /dev/rfkill.
@@ -67,7 +69,7 @@ impl Radio {
         self.debug("group", if reachable { "1" } else { "0" })
     }
 
-    /// How strongly others hear it, -99 to -1 dBm; -50 at first.
+    /// How strongly others hear it, -100 to -1 dBm; -50 at first.
     ///
     /// # Errors
     ///
@@ -91,7 +93,9 @@ impl Radio {
 
     /// Puts it into a namespace, where its interface gets this name and is down.
     pub(crate) fn give(&self, host: &Namespace, name: &str) -> Result<()> {
-        output(Command::new("iw").args(["phy", &self.phy, "set", "netns", "name", host.name()]))?;
+        // The kernel adds the power of the sender to the signal at the receiver: with 0 dBm, the signal is what is set.
+        output(Command::new("iw").args([&self.number, "set", "txpower", "fixed", "0"]))?;
+        output(Command::new("iw").args([&self.number, "set", "netns", "name", host.name()]))?;
         if self.interface != name {
             host.ip(&format!("link set {} name {name}", self.interface))?;
         }
@@ -101,7 +105,7 @@ impl Radio {
     /// Takes it out of a namespace again.
     pub(crate) fn take_back(&self, host: &Namespace) -> Result<()> {
         // To the namespace that process 1 is in.
-        host.run(&["iw", "phy", &self.phy, "set", "netns", "1"]).map(drop)
+        host.run(&["iw", &self.number, "set", "netns", "1"]).map(drop)
     }
 
     fn look(path: &Path) -> Result<Self> {
@@ -114,7 +118,10 @@ impl Radio {
         };
         let rfkill = only(path.to_owned(), "rfkill")?;
         let phy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let index = path.join("index");
+        let index = fs::read_to_string(&index).context(|| format!("reading {}", index.display()))?;
         Ok(Self {
+            number: format!("phy#{}", index.trim()),
             interface: only(path.join("device/net"), "wlan")?,
             rfkill: rfkill
                 .trim_start_matches("rfkill")

@@ -2,7 +2,7 @@
 
 use hitless_lab::error::LabError;
 use hitless_lab::meter::End;
-use hitless_lab::wifi::{Network, Security, Supplicant, WifiHome, WifiOptions};
+use hitless_lab::wifi::{AccessPoint, Network, Security, Supplicant, WifiHome, WifiOptions};
 use hitless_lab::{Daemon, Home, HomeOptions, Meter, qemu};
 
 use crate::support::{LIMIT, PATIENCE, SECOND, in_guest};
@@ -49,7 +49,8 @@ fn joins(security: Security) {
     let mac = supplicant.status("address").unwrap().unwrap();
     access_point.wait_associated(&mac, true, PATIENCE).unwrap();
     println!("joined after {:?}", start.elapsed());
-    assert_eq!((access_point.associations(&mac), access_point.connections(&mac)), (1, 1));
+    assert!(access_point.associations(&mac) >= 1, "{}", access_point.log());
+    assert!(access_point.connections(&mac) >= 1, "{}", access_point.log());
     let (near, far) = wifi.home.ends(0);
     let meter = Meter::start(near, far, 500).unwrap();
     meter.wait_flowing(500, PATIENCE).unwrap();
@@ -91,22 +92,28 @@ fn a_guest_station_notices_how_its_access_point_goes() {
         supplicant.wait_joined(PATIENCE).unwrap();
         let mac = supplicant.status("address").unwrap().unwrap();
 
+        // Where processors are busy, the last message of a handshake may be lost, and the station comes again.
+        let joined = |access_point: &AccessPoint<'_>| {
+            access_point.wait_associated(&mac, true, PATIENCE).unwrap();
+            supplicant.wait_joined(PATIENCE).unwrap();
+        };
+        joined(&access_point);
+
         access_point.deauthenticate(&mac).unwrap();
         supplicant.wait_left("reason=2", PATIENCE).unwrap();
-        supplicant.wait_joined(PATIENCE).unwrap();
+        joined(&access_point);
 
         access_point.stop_politely().unwrap();
         supplicant.wait_left("reason=3", PATIENCE).unwrap();
         access_point.restart().unwrap();
-        supplicant.wait_joined(PATIENCE).unwrap();
+        joined(&access_point);
 
         access_point.kill().unwrap();
-        // No reason is given: nobody was left to give one, and the station had to miss beacons.
+        // Nobody was left to tell: the station had to miss beacons.
         supplicant.wait_left("reason=4 locally_generated=1", PATIENCE).unwrap();
         access_point.restart().unwrap();
-        supplicant.wait_joined(PATIENCE).unwrap();
-        access_point.wait_associated(&mac, true, PATIENCE).unwrap();
-        assert_eq!(access_point.associations(&mac), 4, "{}", access_point.log());
+        joined(&access_point);
+        assert!(access_point.associations(&mac) >= 4, "{}", access_point.log());
     });
 }
 
@@ -125,6 +132,13 @@ fn a_guest_station_roams_and_talks_to_its_neighbour() {
         let supplicant = Supplicant::start(&wifi.home.laptop, "wlan0", &networks, None).unwrap();
         supplicant.wait_joined(PATIENCE).unwrap();
         phone_joins.wait_joined(PATIENCE).unwrap();
+        let heard = supplicant.request("SCAN_RESULTS").unwrap();
+        let signal = |bssid: &str| {
+            let line = heard.lines().find(|line| line.starts_with(bssid)).map(str::to_owned);
+            line.and_then(|line| line.split('\t').nth(2)?.parse::<i32>().ok())
+        };
+        assert_eq!(signal(&near.bssid().unwrap()), Some(-50), "{heard}");
+        assert_eq!(signal(&far.bssid().unwrap()), Some(-80), "{heard}");
         assert_eq!(supplicant.status("bssid").unwrap(), Some(near.bssid().unwrap()));
 
         supplicant.roam(&far.bssid().unwrap()).unwrap();
@@ -136,5 +150,33 @@ fn a_guest_station_roams_and_talks_to_its_neighbour() {
         );
         let meter = Meter::start(ends.0, ends.1, 100).unwrap();
         meter.wait_flowing(100, PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn a_guest_radio_is_unplugged_switched_off_and_out_of_reach() {
+    in_guest("laboratory::a_guest_radio_is_unplugged_switched_off_and_out_of_reach", || {
+        let wifi = WifiHome::new(WifiOptions { radios: 2, ..WifiOptions::default() }).unwrap();
+        let laptop = &wifi.home.laptop;
+        let network = Network::new("home", Security::Open);
+        let access_point = wifi.access_point(network.clone()).unwrap();
+        wifi.unplug_radio().unwrap();
+        assert!(laptop.ip("link show dev wlan0").is_err());
+        wifi.plug_radio().unwrap();
+        wifi.address(laptop, "wlan0", 5).unwrap();
+        let supplicant = Supplicant::start(laptop, "wlan0", &[network], None).unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+        wifi.radio.set_blocked(true).unwrap();
+        wifi.home.wait_carrier("wlan0", false).unwrap();
+        wifi.radio.set_blocked(false).unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+        access_point.radio.set_reachable(false).unwrap();
+        supplicant.wait_left("reason=4 locally_generated=1", PATIENCE).unwrap();
+        access_point.radio.set_reachable(true).unwrap();
+        supplicant.wait_joined(PATIENCE).unwrap();
+        // Its radios go with it, and another home can be built.
+        drop((supplicant, access_point));
+        drop(wifi);
+        WifiHome::new(WifiOptions { radios: 1, ..WifiOptions::default() }).unwrap();
     });
 }

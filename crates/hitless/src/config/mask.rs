@@ -136,8 +136,7 @@ impl<'t> Scanner<'t> {
             } else if let Some((key, length)) = assignment(content) {
                 self.statement(key, length);
             } else {
-                let first = content.split_whitespace().next().unwrap_or_default();
-                if self.wireless || self.broken || looks_secret(first) {
+                if self.wireless || self.broken || !is_slip(content) {
                     self.hide(self.at..self.at + content.len());
                 }
                 self.at += content.len();
@@ -359,6 +358,14 @@ fn assignment(content: &str) -> Option<(&str, usize)> {
     None
 }
 
+/// Is this a harmless key that only lacks its `=`, or nothing at all?
+fn is_slip(content: &str) -> bool {
+    let (first, rest) = content.split_once(char::is_whitespace).unwrap_or((content, ""));
+    content.starts_with('#')
+        || content.trim().is_empty()
+        || (HARMLESS.contains(&first) && rest.trim().chars().count() < SHORTEST)
+}
+
 fn bare_word(segment: &str) -> &str {
     segment.trim().trim_matches(['"', '\''])
 }
@@ -387,6 +394,7 @@ mod tests {
             ("[bond.b]\npsk = \"é€🞄a\"", "[bond.b]\npsk = \"·•🞄*\""),
             ("[bond.b]\nx = \"secret\"\ny = \"password\"", "[bond.b]\nx = \"secret\"\ny = \"********\""),
             ("[bond.b]\npsk geheim", "[bond.b]\n**********"),
+            ("[bond.b]\nmiimon 5\nminmon 5", "[bond.b]\nmiimon 5\n********"),
             ("[wifi.w]\ncountry = \"AT\" # x", "[wifi.w]\ncountry = \"AT\" ***"),
             ("[[wifi.w.network]]\nssid = \"a\"\npsk = 'b'", "[[wifi.w.network]]\nssid = \"a\"\npsk = '*'"),
             (

@@ -114,9 +114,11 @@ impl Radios {
     /// Something happened on a wireless interface. Says what the machine is to know.
     pub(super) fn event(&mut self, now: Instant, event: &WirelessEvent) -> Vec<Event> {
         let index = match event {
-            WirelessEvent::Overrun | WirelessEvent::RegulatoryChanged => return self.look_at_all(now),
-            // Interfaces that come and go with it are told of by rtnetlink.
-            WirelessEvent::Available | WirelessEvent::Unavailable => return Vec::new(),
+            // What happened before events could be subscribed to was not told.
+            WirelessEvent::Overrun
+            | WirelessEvent::RegulatoryChanged
+            | WirelessEvent::Available
+            | WirelessEvent::Unavailable => return self.look_at_all(now),
             WirelessEvent::Joining { index, .. }
             | WirelessEvent::Connected { index, .. }
             | WirelessEvent::Refused { index, .. }

@@ -37,8 +37,9 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 pub use self::fault::IwdFault;
-use super::network::WifiConfig;
-use super::station::{Report, Station};
+use super::network::{Manage, WifiConfig};
+use super::station::{Command, Report};
+use super::supplicant::process::is_installed;
 use crate::dbus::Bus;
 
 /// What iwd is called on the bus.
@@ -65,14 +66,25 @@ impl Setup {
     }
 }
 
-/// Starts a station that iwd looks after, within a tokio runtime. What happens is told to `reports`.
+/// Looks after a station by iwd, until it is released or nobody has a handle on it. What happens is told to `reports`.
 ///
-/// The handle does what it does for one that wpa_supplicant looks after. Dropping it leaves the association as it is.
-pub fn start(setup: Setup, reports: mpsc::UnboundedSender<Report>) -> Station {
-    let (commands, received) = mpsc::unbounded_channel();
-    let station = Station::new(setup.interface.clone(), commands);
-    tokio::spawn(task::Task::new(setup, reports, received).run());
-    station
+/// Commands do what they do for a station that wpa_supplicant looks after. When the daemon ends, the association stays.
+pub(super) async fn run(
+    setup: Setup,
+    reports: mpsc::UnboundedSender<Report>,
+    commands: mpsc::UnboundedReceiver<Command>,
+) {
+    task::Task::new(setup, reports, commands).run().await;
+}
+
+/// Is it iwd that is to look after a station? Where that is left to us, it is where it runs and wpa_supplicant is not
+/// installed.
+pub(super) async fn is_meant(config: &WifiConfig, bus: &Bus) -> bool {
+    match config.manage {
+        Manage::Iwd => true,
+        Manage::Auto => !is_installed() && is_running(bus).await,
+        Manage::Existing | Manage::Off => false,
+    }
 }
 
 /// Is iwd on this bus? It is not started for the question. A machine without a bus has no iwd.

@@ -12,11 +12,12 @@ mod pulls;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hitless_lab::table::{Paint, Table};
+use hitless_lab::samples::{counts, mean, median};
+use hitless_lab::verdict::Verdicts;
 use hitless_lab::{LabError, Result, interrupt, uml};
 use serde::Serialize;
 
-use crate::pulls::{Pulls, mean, median};
+use crate::pulls::Pulls;
 
 /// How good hitless is, measured beside what it is compared with.
 #[derive(Parser)]
@@ -89,71 +90,56 @@ fn progress(what: &str) {
     eprintln!("measuring: {what} …");
 }
 
-/// One row: what, how much, and whether that is what was promised.
-struct Rows {
-    table: Table,
-    paint: Paint,
-}
-
-impl Rows {
-    fn add(&mut self, what: &str, measured: String, promised: &str, kept: bool) {
-        // Coloured cells would be counted too wide: the verdict is the last column.
-        let verdict = if kept { self.paint.green("kept") } else { self.paint.red("MISSED") };
-        self.table.row([what.to_owned(), measured, promised.to_owned(), verdict]);
-    }
-
-    fn add_pulls(&mut self, name: &str, pulls: &Pulls) {
-        let [lost, failback] = [&pulls.lost_per_pull, &pulls.lost_per_plug];
-        let typical = median(&lost.iter().map(|lost| *lost as f64).collect::<Vec<_>>());
-        let worst = lost.iter().max().copied().unwrap_or_default();
-        self.add(
-            &format!("{name}: lost per pull, median"),
-            format!("{typical:.1}"),
-            "at most 1",
-            typical <= 1.0,
-        );
-        self.add(&format!("{name}: lost per pull, worst"), worst.to_string(), "at most 10", worst <= 10);
-        let back: u64 = failback.iter().sum();
-        self.add(&format!("{name}: lost on all failbacks"), back.to_string(), "0", back == 0);
-        self.add(&format!("{name}: duplicated"), pulls.duplicated.to_string(), "0", pulls.duplicated == 0);
-    }
+fn add_pulls(verdicts: &mut Verdicts, name: &str, pulls: &Pulls) {
+    let [lost, failback] = [&pulls.lost_per_pull, &pulls.lost_per_plug];
+    let typical = median(&counts(lost));
+    let worst = lost.iter().max().copied().unwrap_or_default();
+    verdicts.add(
+        &format!("{name}: lost per pull, median"),
+        format!("{typical:.1}"),
+        "at most 1",
+        typical <= 1.0,
+    );
+    verdicts.add(&format!("{name}: lost per pull, worst"), worst.to_string(), "at most 10", worst <= 10);
+    let back: u64 = failback.iter().sum();
+    verdicts.add(&format!("{name}: lost on all failbacks"), back.to_string(), "0", back == 0);
+    verdicts.add(&format!("{name}: duplicated"), pulls.duplicated.to_string(), "0", pulls.duplicated == 0);
 }
 
 fn print(results: &Results) {
-    let mut rows =
-        Rows { table: Table::new(&["what", "measured", "promised", "verdict"]), paint: Paint::for_stdout() };
+    let mut verdicts = Verdicts::new();
     let ebpf = &results.ebpf;
     let n = ebpf.pulls.lost_per_pull.len();
-    rows.add_pulls("ebpf", &ebpf.pulls);
+    add_pulls(&mut verdicts, "ebpf", &ebpf.pulls);
     let killed: u64 = ebpf.lost_per_kill.iter().sum();
     let kills = ebpf.lost_per_kill.len();
-    rows.add(&format!("ebpf: lost in {kills} × SIGKILL and restart"), killed.to_string(), "0", killed == 0);
+    verdicts.add(&format!("ebpf: lost in {kills} × SIGKILL and restart"), killed.to_string(), "0", killed == 0);
     let ratio = median(&ebpf.tcp_ratios);
-    rows.add("ebpf: TCP through the bond : bare veth", format!("{ratio:.3}"), "at least 0.95", ratio >= 0.95);
+    verdicts.add("ebpf: TCP through the bond : bare veth", format!("{ratio:.3}"), "at least 0.95", ratio >= 0.95);
     let idle = ebpf.idle_cpu_percent;
-    rows.add("idle daemon, of one core", format!("{idle:.3} %"), "under 0.2 %", idle < 0.2);
+    verdicts.add("idle daemon, of one core", format!("{idle:.3} %"), "under 0.2 %", idle < 0.2);
     let resident = ebpf.resident_kib as f64 / 1024.0;
-    rows.add("daemon, resident", format!("{resident:.1} MiB"), "under 12 MiB", resident < 12.0);
+    verdicts.add("daemon, resident", format!("{resident:.1} MiB"), "under 12 MiB", resident < 12.0);
     let start = median(&ebpf.start_to_forwarding_ms);
-    rows.add("`run` to forwarding", format!("{start:.0} ms"), "under 100 ms", start < 100.0);
+    verdicts.add("`run` to forwarding", format!("{start:.0} ms"), "under 100 ms", start < 100.0);
     if let Some(kernel) = &results.kernel {
-        let [ours, plain] = [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&pulls.lost_per_pull));
+        let [ours, plain] = [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_pull)));
         let share = ours / plain;
-        rows.add(
+        verdicts.add(
             "kernel driver : bonding miimon 100, mean lost per pull",
             format!("{ours:.1} : {plain:.1} = {share:.2}"),
             "at most 0.25",
             share <= 0.25,
         );
-        let [ours, plain] = [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&pulls.lost_per_plug));
-        rows.add(
+        let [ours, plain] = [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_plug)));
+        verdicts.add(
             "the same, mean lost per failback",
             format!("{ours:.1} : {plain:.1}"),
             "not more",
             ours <= plain,
         );
     }
-    println!("\n{}", rows.table);
+    println!("\n{verdicts}");
     println!(
         "  {n} pulls; numbered datagrams both ways, 1000/s each, lost in either direction, counted at the receiver"
     );

@@ -1,8 +1,9 @@
-//! Pulling and plugging a cable under traffic, whoever owns the bond; and the arithmetic of samples.
+//! Pulling and plugging a cable under traffic, whoever owns the bond.
 
 use std::time::Duration;
 
 use hitless_lab::meter::Counts;
+use hitless_lab::samples::uneven;
 use hitless_lab::wait::linger;
 use hitless_lab::{Home, Meter, Result};
 use serde::{Deserialize, Serialize};
@@ -50,27 +51,4 @@ pub(crate) fn pulls(home: &Home, n: usize, wait_active: &dyn Fn(&str) -> Result<
         duplicated,
         longest_gap_ms: longest_gap.as_secs_f64() * 1e3,
     })
-}
-
-/// A pause that falls on another phase of a 100 ms clock each time, so that a poller is met at every moment.
-fn uneven(n: usize) -> Duration {
-    let phase = u64::try_from(n * 37 % 100).unwrap_or_default();
-    Duration::from_millis(300 + phase)
-}
-
-/// The middle sample; NaN without any.
-pub(crate) fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.as_slice() {
-        [] => f64::NAN,
-        some if some.len() % 2 == 1 => some[middle],
-        some => (some[middle - 1] + some[middle]) / 2.0,
-    }
-}
-
-/// The mean; NaN without any samples.
-pub(crate) fn mean(samples: &[u64]) -> f64 {
-    samples.iter().sum::<u64>() as f64 / samples.len() as f64
 }

@@ -221,8 +221,8 @@ fn read(value: &OwnedVariant) -> Option<Value> {
     if let Ok(text) = <&str>::try_from(value) {
         return Some(Value::Text(text.to_owned()));
     }
-    let path = zbus::ObjectPath::try_from(value).ok()?;
-    Some(Value::Path(path.to_string()))
+    let path = OwnedObjectPath::try_from(value.try_clone().ok()?).ok()?;
+    Some(Value::Path(path.as_str().to_owned()))
 }
 
 /// The name in the path of a network: its octets as hex digits, and its kind (`/net/connman/iwd/0/3/686f6d65_psk`).

@@ -137,14 +137,22 @@ impl Session {
 
     // ---- what is heard -------------------------------------------------------------------------------------------
 
-    /// Waits for the next thing that is heard. Nothing is lost when it is dropped before.
+    /// Waits for the next thing that is heard. Nothing is lost when it is dropped before. Nobody but iwd is told anything.
     pub(super) async fn next(&mut self) -> Heard {
         loop {
             let Some(message) = self.heard.recv().await else { return Heard::Over };
-            if let Some(heard) = self.understand(message) {
+            if self.is_strangers_call(&message) {
+                self.answer(&message, None).await;
+            } else if let Some(heard) = self.understand(message) {
                 return heard;
             }
         }
+    }
+
+    fn is_strangers_call(&self, message: &Message) -> bool {
+        let header = message.header();
+        let sender = header.sender().map(|name| name.as_str());
+        message.message_type() == MessageType::MethodCall && (sender.is_none() || sender != self.owner.as_deref())
     }
 
     fn understand(&mut self, message: Message) -> Option<Heard> {
@@ -162,11 +170,11 @@ impl Session {
                 Some(Heard::Owner)
             }
             MessageType::Signal if sender.is_some() && sender == self.owner.as_deref() => signal(&message, member, path?),
-            MessageType::MethodCall if sender.is_some() && sender == self.owner.as_deref() => {
+            MessageType::MethodCall => {
                 drop(header);
                 Some(Heard::Asked(message))
             }
-            MessageType::Signal | MessageType::MethodCall | MessageType::MethodReturn | MessageType::Error => None,
+            MessageType::Signal | MessageType::MethodReturn | MessageType::Error => None,
         }
     }
 

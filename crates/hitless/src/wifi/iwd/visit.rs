@@ -322,8 +322,7 @@ impl<'a> Visit<'a> {
         if self.task.wishes.goal.as_ref() == Some(network) {
             return self.finish(Err(fault.into()));
         }
-        let fault = self.task.wishes.blame(Instant::now(), &network.ssid, fault);
-        tracing::warn!("{}: {fault}", self.task.setup.interface);
+        self.task.wishes.blame(Instant::now(), &network.ssid, fault);
     }
 
     // ---- where it is ---------------------------------------------------------------------------------------------

@@ -103,8 +103,8 @@ impl Wishes {
 
     // ---- what went wrong -----------------------------------------------------------------------------------------
 
-    /// A network could not be joined. Says what is to be told.
-    pub(super) fn blame(&mut self, now: Instant, ssid: &Ssid, fault: Fault) -> Fault {
+    /// A network could not be joined.
+    pub(super) fn blame(&mut self, now: Instant, ssid: &Ssid, fault: Fault) {
         let tries = self.blames.get(ssid).map_or(1, |blame| blame.tries.saturating_add(1));
         let doubled = FIRST_RETRY.saturating_mul(1 << (tries - 1).min(6));
         let pause = doubled.min(LONGEST_RETRY);
@@ -113,8 +113,7 @@ impl Wishes {
             Fault::ConnectionFailed { ssid, .. } => Fault::ConnectionFailed { ssid, retry_in: Some(pause) },
             other => other,
         };
-        self.blames.insert(ssid.clone(), Blame { fault: fault.clone(), tries, retry_at: now + pause });
-        fault
+        self.blames.insert(ssid.clone(), Blame { fault, tries, retry_at: now + pause });
     }
 
     pub(super) fn forgive(&mut self, ssid: &Ssid) {
@@ -254,8 +253,9 @@ mod tests {
         let b = Ssid::new("b").unwrap();
         for (tries, pause) in [(1, 60), (2, 120), (3, 240)] {
             let pause = Duration::from_secs(pause);
-            let told = wishes.blame(now, &b, wrong(&b));
-            assert_eq!(told, Fault::WrongPassphrase { ssid: b.clone(), tries, retry_in: Some(pause) });
+            wishes.blame(now, &b, wrong(&b));
+            let told = Fault::WrongPassphrase { ssid: b.clone(), tries, retry_in: Some(pause) };
+            assert_eq!(wishes.worst(), Some(&told));
             assert_eq!(joins(wishes.next(now, &out, &seen, true)), "/a");
             assert_eq!(wishes.retry_at(), Some(now + pause));
             now += pause;

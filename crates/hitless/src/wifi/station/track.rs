@@ -298,3 +298,6 @@ fn wrong_again(ssid: Ssid, known: Option<Fault>) -> Fault {
 fn rejected(ssid: Ssid, status: u16) -> Fault {
     Fault::AuthRejected { ssid, status }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use hitless_core::config::{FailOverMac, Failback, PrimaryReselect, SameSegment};
 use hitless_core::event::{Cause, Event, PortId, Waiting};
 
-use crate::support::network::Reach;
-use crate::support::{World, ms};
+use crate::support::network::{Reach, arp_reply};
+use crate::support::{World, mac, ms};
 
 use super::{as_usual, careful, gateway, on_air, other, ports, up, wire_up, world};
 
@@ -139,4 +139,25 @@ fn two_wires_are_not_compared() {
     w.run(ms(10_000));
     assert_eq!(w.waiting(eth1), None);
     assert_eq!(w.sent().count(), 0);
+}
+
+#[test]
+fn answers_that_cannot_be_compared_hold_a_wire_back_only_where_that_is_required() {
+    for (same_segment, active) in [(SameSegment::Require, "wlan0"), (SameSegment::Warn, "eth0")] {
+        let [here, there] = [[192, 0, 2, 8], [192, 0, 2, 9]];
+        let (mut w, eth0, wlan0) = on_air(0, |config| {
+            config.same_segment = same_segment;
+            config.probes.arp_targets = vec![here.into(), there.into()];
+        });
+        w.network.hosts.clear();
+        up(&mut w, eth0);
+        for _ in 0..20 {
+            for (port, target) in [(eth0, here), (wlan0, there)] {
+                let frame = arp_reply(target.into(), mac(0xaa), w.nics[&port].mac);
+                w.tell(Event::Frame { port, frame });
+            }
+            w.run(ms(500));
+        }
+        w.assert_active(active);
+    }
 }
