@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use nix::sched::{CloneFlags, setns};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
 use crate::error::{IoContext as _, LabError, Result};
+use crate::qemu;
 use crate::scratch;
 
 /// Where iproute2 keeps the names.
@@ -79,6 +81,7 @@ impl Namespace {
     }
 
     /// Starts a command in the namespace, in a process group of its own so that a Ctrl-C on the terminal is ours alone.
+    /// In a guest with Wi-Fi, it has a /sys of the namespace, too.
     ///
     /// # Errors
     ///
@@ -86,7 +89,12 @@ impl Namespace {
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
         use std::os::unix::process::CommandExt as _;
         command.process_group(0);
-        self.within(|| command.spawn().map_err(|error| start_error(command, error)))?
+        self.within(|| {
+            if qemu::in_guest() {
+                own_sys()?;
+            }
+            command.spawn().map_err(|error| start_error(command, error))
+        })?
     }
 
     /// Does some work on a thread of its own that is in the namespace. Sockets and processes it makes belong there.
@@ -201,6 +209,17 @@ fn runs(pid: u32) -> bool {
     // The second field is the name in parentheses, which may contain anything, even parentheses.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
+}
+
+/// Gives the calling thread, and what it starts, a /sys with the interfaces and radios of its network namespace.
+/// wpa_supplicant looks there for the switch of its radio.
+fn own_sys() -> Result<()> {
+    let none: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS).context(|| "making a mount namespace".to_owned())?;
+    mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
+        .context(|| "keeping mounts to ourselves".to_owned())?;
+    umount2("/sys", MntFlags::MNT_DETACH).context(|| "unmounting /sys".to_owned())?;
+    mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none).context(|| "mounting /sys".to_owned())
 }
 
 /// Ends everything in a namespace of ours and removes it.

@@ -25,7 +25,7 @@ use std::cell::{Cell, RefCell};
 pub use access_point::AccessPoint;
 pub use network::{Network, Security};
 pub use radio::Radio;
-pub use supplicant::Supplicant;
+pub use supplicant::{Control, Supplicant};
 
 use crate::error::{LabError, Result};
 use crate::netns::Namespace;

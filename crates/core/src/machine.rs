@@ -55,6 +55,9 @@ pub struct Machine {
     carrier: Goal<bool>,
     /// The port that would be active, were it proven.
     candidate: Option<PortId>,
+    /// The port that became active although nobody knew whether it is where the bond was: it makes way for one that is
+    /// known to be.
+    provisional: Option<PortId>,
     /// Who has answered on the active port, for which address, while another port was being asked.
     owners: Owners,
     /// When the next probes are due.
@@ -125,6 +128,7 @@ impl Machine {
             addressed: false,
             carrier: Goal::reached(false, Backoff::FAST),
             candidate: None,
+            provisional: None,
             owners: Owners::default(),
             next_probe: Instant::EPOCH,
             notification: None,
@@ -389,17 +393,30 @@ impl Machine {
     /// Derives link states from carrier, probes and delays.
     fn derive_links(&mut self, now: Instant) {
         let before: Vec<_> = self.ports.iter().map(|(id, port)| (*id, port.link.state())).collect();
-        for port in self.ports.values_mut() {
+        let spare: Vec<PortId> = self.spare_ports().collect();
+        for (id, port) in &mut self.ports {
             if !port.is_attached() {
                 port.link.leave();
                 continue;
             }
-            port.link.sense(now, port.sense(&self.config));
+            // Silence may pass, and mac80211 gives up an access point in time: nothing would be won by giving up the only
+            // port there is.
+            let alone = self.active == Some(*id) && spare.iter().all(|spare| spare == id);
+            port.link.sense(now, port.sense(&self.config, alone));
         }
         self.skip_updelay(now);
         for (id, state) in before {
             self.note_link(now, id, state);
         }
+    }
+
+    /// Ports that traffic could use instead of another, as far as their own senses say.
+    fn spare_ports(&self) -> impl Iterator<Item = PortId> + '_ {
+        let spare = |port: &Port| {
+            let good = matches!(port.sense(&self.config, false), Sense::Good(_));
+            port.is_attached() && !port.is_leaving() && good
+        };
+        self.ports.iter().filter(move |(_, port)| spare(port)).map(|(id, _)| *id)
     }
 
     /// When no port is usable, the best of those that wait for updelay need not wait any longer.
@@ -496,8 +513,11 @@ impl Machine {
         let cause = self.cause(to, trigger);
         // While it is known still which port has left.
         match to {
-            Some(to) if !self.stays_with(to) => self.moved_with(to),
-            Some(_) => {}
+            Some(to) if !self.stays_with(to) => {
+                self.provisional = self.active.is_some().then_some(to);
+                self.moved_with(to);
+            }
+            Some(_) => self.provisional = None,
             None => self.owners.clear(),
         }
         let departed = self.departed.take().map(|departed| departed.name);

@@ -46,6 +46,9 @@ const PATIENT: u32 = 120;
 /// The wait between pairs of questions from then on.
 const PATIENT_WAIT: Duration = Duration::from_secs(5);
 
+/// The same where nothing waits for the answer: each question teaches switches the wrong way for a moment.
+const IDLE_WAIT: Duration = Duration::from_secs(120);
+
 /// The wait before someone to ask is looked for again, where nobody was found.
 const LOOK_WAIT: Duration = Duration::from_secs(1);
 
@@ -205,7 +208,9 @@ impl Asking {
     }
 
     /// A round of questions goes out now. `None` while there is nobody to ask.
-    pub(crate) fn ask(&mut self, now: Instant, kind: Asker) -> Option<Question> {
+    ///
+    /// `wanted`: does traffic wait for it?
+    pub(crate) fn ask(&mut self, now: Instant, kind: Asker, wanted: bool) -> Option<Question> {
         if self.targets.is_empty() {
             self.next = now + LOOK_WAIT;
             return None;
@@ -217,16 +222,20 @@ impl Asking {
             Asker::Wired | Asker::Wireless => Question::Flooded,
         };
         let lesson_follows = question == Question::Plain && kind != Asker::Own;
-        self.next = now + if lesson_follows { ANSWER_TIME } else { self.wait() };
+        self.next = now + if lesson_follows { ANSWER_TIME } else { self.wait(wanted) };
         self.tries = self.tries.saturating_add(1);
         Some(question)
     }
 
     /// The wait after a question, or a pair of them.
-    fn wait(&self) -> Duration {
+    fn wait(&self, wanted: bool) -> Duration {
         let pairs = self.tries / 2;
         let hurried = WAITS.get(pairs as usize).or(WAITS.last()).copied().unwrap_or_default();
-        if self.tries < PATIENT { hurried } else { PATIENT_WAIT }
+        match (self.tries < PATIENT, wanted) {
+            (true, _) => hurried,
+            (false, true) => PATIENT_WAIT,
+            (false, false) => IDLE_WAIT,
+        }
     }
 
     /// Takes note of an answer.
@@ -294,7 +303,7 @@ mod tests {
         let asking = proof.asking_mut().expect("asking");
         let mut asked = Vec::new();
         for _ in 0..count {
-            let question = asking.ask(now, kind).expect("someone to ask");
+            let question = asking.ask(now, kind, true).expect("someone to ask");
             asked.push((question, (asking.next - now).as_millis()));
             now = asking.next;
         }

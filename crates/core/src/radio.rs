@@ -19,6 +19,8 @@ pub(crate) enum Standing {
     Open,
     /// It has no access point, but may be on its way to one.
     Roaming,
+    /// Its access point is not heard any more.
+    Silent,
     /// There is no link.
     Gone,
 }
@@ -132,10 +134,13 @@ impl Radio {
             // earlier daemon left active is not given up before anybody could say.
             None if wireless && !config.ssid_allow.is_empty() => Standing::Roaming,
             None => Standing::Open,
-            Some(StationState::Joined(_)) if self.foreign(config).is_some() => Standing::Gone,
+            Some(StationState::Joined(_) | StationState::Silent(_)) if self.foreign(config).is_some() => {
+                Standing::Gone
+            }
             Some(StationState::Joined(_)) => Standing::Open,
             Some(StationState::Away) => Standing::Roaming,
-            Some(StationState::Silent(_) | StationState::Deauthenticated) => Standing::Gone,
+            Some(StationState::Silent(_)) => Standing::Silent,
+            Some(StationState::Deauthenticated) => Standing::Gone,
         }
     }
 
@@ -226,13 +231,13 @@ mod tests {
 
     #[test]
     fn every_state_with_and_without_an_allow_list() {
-        use Standing::{Gone, Open, Roaming};
+        use Standing::{Gone, Open, Roaming, Silent};
         let silent = |state: &StationState| state.association().cloned().map(StationState::Silent);
         let table = [
             (None, Open, Roaming),
             (Some(at("home", 1)), Open, Open),
             (Some(at("cafe", 1)), Open, Gone),
-            (silent(&at("home", 1)), Gone, Gone),
+            (silent(&at("home", 1)), Silent, Silent),
             (Some(StationState::Away), Roaming, Roaming),
             (Some(StationState::Deauthenticated), Gone, Gone),
         ];

@@ -132,6 +132,16 @@ impl<'a> AccessPoint<'a> {
         order(&self.socket(), &format!("DEAUTHENTICATE {mac}"))
     }
 
+    /// Makes it forget a station without telling it. Access points of one maker tell each other when a station has
+    /// moved; ours do not, and the old one would go on sending it what its neighbours there have for it.
+    ///
+    /// # Errors
+    ///
+    /// When hostapd does not know it.
+    pub fn forget(&self, mac: &str) -> Result<()> {
+        order(&self.socket(), &format!("DEAUTHENTICATE {mac} tx=0"))
+    }
+
     /// May this station send and receive here?
     ///
     /// # Errors

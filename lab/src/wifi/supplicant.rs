@@ -93,22 +93,7 @@ impl Supplicant {
     ///
     /// When it does not get there within 20 s: it may not have heard of it, or not be let in.
     pub fn roam(&self, bssid: &str) -> Result<()> {
-        // It has to have heard of it.
-        until(&format!("{} to hear {bssid}", self.interface), PATIENCE, || {
-            if !self.request(&format!("BSS {bssid}"))?.is_empty() {
-                return Ok(Look::Yes(()));
-            }
-            // It may be busy with another scan.
-            let answer = self.request("SCAN")?;
-            Ok(Look::No(format!("{answer}; {}", self.request("SCAN_RESULTS")?)))
-        })?;
-        order(&self.socket(), &format!("ROAM {bssid}"))?;
-        until(&format!("{} to roam to {bssid}", self.interface), PATIENCE, || {
-            let status = self.request("STATUS")?;
-            let there =
-                value(&status, "wpa_state") == Some("COMPLETED") && value(&status, "bssid") == Some(bssid);
-            Ok(if there { Look::Yes(()) } else { Look::No(self.log()) })
-        })
+        self.control().roam(bssid)
     }
 
     /// A value of its STATUS: `wpa_state`, `bssid`, `ssid`, `key_mgmt`, `address`.
@@ -117,7 +102,7 @@ impl Supplicant {
     ///
     /// When it does not run.
     pub fn status(&self, key: &str) -> Result<Option<String>> {
-        Ok(value(&self.request("STATUS")?, key).map(str::to_owned))
+        self.control().status(key)
     }
 
     /// Asks it by its control socket.
@@ -126,7 +111,11 @@ impl Supplicant {
     ///
     /// When it does not run.
     pub fn request(&self, command: &str) -> Result<String> {
-        request(&self.socket(), command)
+        self.control().request(command)
+    }
+
+    fn control(&self) -> Control {
+        Control::at(self.socket())
     }
 
     /// Its control socket.
@@ -159,5 +148,60 @@ impl Drop for Supplicant {
         if thread::panicking() {
             eprintln!("--- wpa_supplicant's log ({}) ---\n{}", self.interface, self.log());
         }
+    }
+}
+
+/// What a wpa_supplicant may be asked about an interface, whoever has started it.
+#[derive(Clone, Debug)]
+pub struct Control {
+    socket: PathBuf,
+}
+
+impl Control {
+    /// By its control socket for the interface.
+    pub fn at(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// Asks it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn request(&self, command: &str) -> Result<String> {
+        request(&self.socket, command)
+    }
+
+    /// A value of its STATUS: `wpa_state`, `bssid`, `ssid`, `key_mgmt`, `address`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn status(&self, key: &str) -> Result<Option<String>> {
+        Ok(value(&self.request("STATUS")?, key).map(str::to_owned))
+    }
+
+    /// Moves to another access point of the same network, and waits until it is there.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get there within 20 s: it may not have heard of it, or not be let in.
+    pub fn roam(&self, bssid: &str) -> Result<()> {
+        // It has to have heard of it.
+        until(&format!("{bssid} to be heard"), PATIENCE, || {
+            if !self.request(&format!("BSS {bssid}"))?.is_empty() {
+                return Ok(Look::Yes(()));
+            }
+            // It may be busy with another scan.
+            let answer = self.request("SCAN")?;
+            Ok(Look::No(format!("{answer}; {}", self.request("SCAN_RESULTS")?)))
+        })?;
+        order(&self.socket, &format!("ROAM {bssid}"))?;
+        until(&format!("it to roam to {bssid}"), PATIENCE, || {
+            let status = self.request("STATUS")?;
+            let there =
+                value(&status, "wpa_state") == Some("COMPLETED") && value(&status, "bssid") == Some(bssid);
+            Ok(if there { Look::Yes(()) } else { Look::No(status) })
+        })
     }
 }

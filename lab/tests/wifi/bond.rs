@@ -1,24 +1,12 @@
-//! Wire and Wi-Fi in one bond, on real 802.11.
+//! Wire and Wi-Fi in one bond, by WPA2, on both drivers: one association for all of it.
 
-use hitless_lab::wifi::{Network, Security, WifiHome, WifiOptions};
-use hitless_lab::{Daemon, Meter};
-use serde_json::Value;
+use hitless_lab::wifi::{Supplicant, WifiHome};
+use hitless_lab::{Daemon, Home, Meter};
 
-use crate::support::{PATIENCE, SECOND, in_guest};
-
-const PASSPHRASE: &str = "correct horse battery";
-
-fn network() -> Network {
-    Network::new("home", Security::Wpa2Psk(PASSPHRASE.into()))
-}
-
-fn config(driver: &str) -> String {
-    format!(
-        "[bond.bond0]\ndriver = \"{driver}\"\nports = [\"eth0\", \"wlan0\"]\n\
-         [bond.bond0.ip]\naddress = [\"192.168.1.5/24\", \"fd00:1::5/64\"]\ngateway = [\"192.168.1.1\"]\n\
-         [wifi.wlan0]\ncountry = \"AT\"\n[[wifi.wlan0.network]]\nssid = \"home\"\npsk = \"{PASSPHRASE}\"\n"
-    )
-}
+use crate::support::{
+    PATIENCE, associations, end, entry, home_network, home_with, in_guest, link, mac, saves_power,
+    supplicant_directory, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wire_and_home,
+};
 
 #[test]
 fn guest_ebpf() {
@@ -30,26 +18,114 @@ fn guest_kernel() {
     in_guest("bond::guest_kernel", || wire_and_wifi("kernel"));
 }
 
-fn ready(bond: &Value) -> bool {
-    let ports = bond["ports"].as_array().cloned().unwrap_or_default();
-    ports.len() == 2 && ports.iter().all(|port| port["link"] == "up" && port["waiting"].is_null())
+fn wire_and_wifi(driver: &str) {
+    let wifi = home_with(3);
+    let access_point = wifi.access_point(home_network()).unwrap();
+    let laptop = &wifi.home.laptop;
+    laptop.run(&["iw", "dev", "wlan0", "set", "power_save", "on"]).unwrap();
+    let found = mac(laptop, "wlan0");
+    let mut daemon = Daemon::start_with_config(laptop, &wire_and_home(driver, "")).unwrap();
+    let bond = wait_ready(&daemon, &["eth0", "wlan0"]);
+    assert_eq!(entry(&bond, "wlan0")["wifi"]["ssid"], "home", "{bond:#}");
+    // mac80211 lets its address be changed, so all ports share one.
+    assert_eq!(bond["fail_over_mac"], "none", "{bond:#}");
+    assert_eq!(bond["mac"], mac(laptop, "wlan0"), "{bond:#}");
+    assert_eq!(associations(&wifi, &access_point), 1, "{}", access_point.log());
+
+    neighbours(&wifi);
+    pull_and_plug(&wifi, &daemon);
+    daemon_dies(&wifi, &mut daemon);
+    daemon.ask(&["reload"]).unwrap();
+    daemon.write_config(&wire_and_home(driver, "miimon = 20")).unwrap();
+    daemon.ask(&["reload"]).unwrap();
+    daemon.ask(&["switch", "bond0", "wlan0"]).unwrap();
+    wait_active(&daemon, "wlan0");
+    daemon.ask(&["switch", "bond0", "eth0"]).unwrap();
+    wait_active(&daemon, "eth0");
+    wait_ready(&daemon, &["eth0", "wlan0"]);
+    assert_eq!(associations(&wifi, &access_point), 1, "{}", access_point.log());
+
+    given_back(&wifi, &daemon, &found);
 }
 
-fn wire_and_wifi(driver: &str) {
-    let wifi = WifiHome::new(WifiOptions { radios: 2, ..WifiOptions::default() }).unwrap();
-    let access_point = wifi.access_point(network()).unwrap();
-    let daemon = Daemon::start_with_config(&wifi.home.laptop, &config(driver)).unwrap();
-    let bond = daemon.wait_bond("bond0", "both ports to be ready", PATIENCE, ready).unwrap();
-    println!("{bond:#}");
-    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+/// A second station on the same access point reaches the bond while the wire is active; what is for everybody comes once.
+fn neighbours(wifi: &WifiHome) {
+    let (phone, _radio) = wifi.station("phone", 20).unwrap();
+    let joins = Supplicant::start(&phone, "wlan0", &[home_network()], None).unwrap();
+    joins.wait_joined(PATIENCE).unwrap();
+    let everybody = Meter::start_broadcast(&wifi.home.laptop, end(&wifi.home.router, 1), 50).unwrap();
+    let meter = Meter::start(end(&wifi.home.laptop, 5), end(&phone, 20), 100).unwrap();
+    meter.wait_flowing(300, PATIENCE).unwrap();
+    let total = meter.finish().total();
+    assert_eq!((total.lost, total.duplicated), (0, 0), "{total:?}");
+    let total = everybody.finish().total();
+    assert!(total.sent >= 50, "{total:?}");
+    assert_eq!((total.lost, total.duplicated), (0, 0), "what is for everybody: {total:?}");
+}
+
+/// To Wi-Fi and back under traffic, with power saving off wherever it would hurt.
+fn pull_and_plug(wifi: &WifiHome, daemon: &Daemon<'_>) {
+    let home = &wifi.home;
+    let (near, far) = home.ends(0);
+    let mut meter = Meter::start(near, far, 200).unwrap();
+    meter.wait_flowing(50, PATIENCE).unwrap();
+    home.pull("eth0").unwrap();
+    wait_active(daemon, "wlan0");
+    meter.wait_flowing(50, PATIENCE).unwrap();
+    wait_for("power saving to be off", || (!saves_power(&home.laptop, "wlan0")).then_some(()));
+    wait_port(daemon, "wlan0", "awake", |port| port["wifi"]["power_save"] == false);
+    meter.mark("plug");
+    home.plug("eth0").unwrap();
+    wait_active(daemon, "eth0");
+    meter.wait_flowing(50, PATIENCE).unwrap();
+    let report = meter.finish();
+    for interval in report.labelled("plug") {
+        let counts = interval.both();
+        assert_eq!((counts.lost, counts.duplicated), (0, 0), "{counts:?}");
+    }
+}
+
+/// Traffic goes on without it, and the next one finds the association.
+fn daemon_dies(wifi: &WifiHome, daemon: &mut Daemon<'_>) {
+    let before = supplicant_pid(daemon).expect("wpa_supplicant runs");
     wifi.home.pull("eth0").unwrap();
-    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    wait_active(daemon, "wlan0");
+    let (near, far) = wifi.home.ends(0);
+    let mut meter = Meter::start(near, far, 200).unwrap();
+    meter.wait_flowing(50, PATIENCE).unwrap();
+    meter.mark("dead");
+    daemon.kill9().unwrap();
+    meter.wait_flowing(50, PATIENCE).unwrap();
+    daemon.restart().unwrap();
+    wait_active(daemon, "wlan0");
+    meter.wait_flowing(50, PATIENCE).unwrap();
+    meter.mark("back");
+    for interval in meter.finish().labelled("dead") {
+        let counts = interval.both();
+        assert_eq!((counts.lost, counts.duplicated), (0, 0), "{counts:?}");
+    }
     wifi.home.plug("eth0").unwrap();
-    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
-    println!("{}", daemon.log());
-    println!("{}", daemon.ask(&["status"]).unwrap());
-    println!("{}", daemon.ask(&["wifi", "status"]).unwrap());
-    println!("{}", daemon.ask(&["wifi", "list"]).unwrap());
-    println!("{}", daemon.ask(&["wifi", "scan"]).unwrap());
-    let _ = (&access_point, SECOND, std::any::type_name::<Meter>());
+    wait_ready(daemon, &["eth0", "wlan0"]);
+    assert_eq!(supplicant_pid(daemon), Some(before), "the same wpa_supplicant");
+}
+
+/// The ports are as they were found, and nothing is left running.
+fn given_back(wifi: &WifiHome, daemon: &Daemon<'_>, found: &str) {
+    let laptop = &wifi.home.laptop;
+    let supplicant = supplicant_pid(daemon).expect("wpa_supplicant runs");
+    daemon.ask(&["down"]).unwrap();
+    wait_for("wpa_supplicant to end", || {
+        (!std::path::Path::new(&format!("/proc/{supplicant}")).exists()).then_some(())
+    });
+    assert!(!supplicant_directory(daemon).join("control/wlan0").exists());
+    let wlan0 = link(laptop, "wlan0");
+    assert_eq!(wlan0["address"], found, "{wlan0:#}");
+    assert!(wlan0["master"].is_null(), "{wlan0:#}");
+    assert!(!wlan0["flags"].to_string().contains("\"UP\""), "{wlan0:#}");
+    assert!(saves_power(laptop, "wlan0"));
+    assert!(laptop.ip("link show dev bond0").is_err());
+    let station = laptop.run(&["iw", "dev", "wlan0", "link"]).unwrap();
+    assert!(station.contains("Not connected"), "{station}");
+    wifi.home.use_plainly("eth0").unwrap();
+    laptop.run(&["ping", "-c1", "-W5", &Home::gateway().to_string()]).unwrap();
 }

@@ -144,10 +144,9 @@ fn a_guest_station_roams_and_talks_to_its_neighbour() {
         supplicant.roam(&far.bssid().unwrap()).unwrap();
         let mac = supplicant.status("address").unwrap().unwrap();
         far.wait_associated(&mac, true, PATIENCE).unwrap();
-        let ends = (
-            End { host: &wifi.home.laptop, address: Home::ipv4(0, 5).into() },
-            End { host: &phone, address: Home::ipv4(0, 20).into() },
-        );
+        near.forget(&mac).unwrap();
+        let end = |host, n| End { host, address: Home::ipv4(0, n).into() };
+        let ends = (end(&wifi.home.laptop, 5), end(&phone, 20));
         let meter = Meter::start(ends.0, ends.1, 100).unwrap();
         meter.wait_flowing(100, PATIENCE).unwrap();
     });

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bond;
+mod join;
 mod kernel;
 mod laboratory;
 mod support;

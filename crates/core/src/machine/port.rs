@@ -101,11 +101,13 @@ impl Port {
             && self.refused_until.is_none()
     }
 
-    /// What its carrier, its probes and its access point say of its link.
-    pub(super) fn sense(&self, config: &BondConfig) -> Sense {
+    /// What its carrier, its probes and its access point say of its link; `alone`: is there no other port to go to?
+    pub(super) fn sense(&self, config: &BondConfig, alone: bool) -> Sense {
         let at_once = Sense::Bad(Duration::ZERO);
         let patience = config.downdelay.max(config.roam_grace);
         match (self.radio.standing(self.info.wireless, config), self.path.verdict()) {
+            (Standing::Silent, _) if alone && self.carrier => Sense::Good(Duration::ZERO),
+            (Standing::Silent, _) => at_once,
             (Standing::Gone, _) => at_once,
             (Standing::Roaming, _) => Sense::Bad(patience),
             // It has joined an access point, and does not know its keys yet.

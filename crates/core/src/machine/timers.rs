@@ -159,7 +159,8 @@ impl Machine {
                 true => Asker::Wireless,
                 false => Asker::Wired,
             };
-            let Some(question) = asking.ask(now, asker) else { continue };
+            let wanted = self.candidate == Some(*id);
+            let Some(question) = asking.ask(now, asker, wanted) else { continue };
             let answer_to = match question {
                 Question::Plain => own,
                 Question::Flooded => nobody,

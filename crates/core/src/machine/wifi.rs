@@ -147,9 +147,20 @@ impl Machine {
         }
     }
 
+    /// The active Wi-Fi port, which took over unchecked, is not where the bond was.
+    fn found_astray(&mut self, OtherSegment { address, here, there }: OtherSegment) {
+        if let Some(port) = self.provisional.take().and_then(|id| self.ports.get_mut(&id)) {
+            port.radio.found_in_other_segment(OtherSegment { address, here: there, there: here });
+        }
+    }
+
     fn found_elsewhere(&mut self, id: PortId, other: OtherSegment) {
         let Some(port) = self.ports.get_mut(&id) else { return };
         match self.config.same_segment {
+            SameSegment::Require if self.provisional.is_some() && !port.info.wireless => {
+                port.proof = Proof::Given;
+                self.found_astray(other);
+            }
             SameSegment::Require => {
                 port.proof = Proof::Other(other);
                 port.radio.found_in_other_segment(other);

@@ -24,7 +24,7 @@ pub(super) fn wifi(socket: &Path, command: WifiCommand, out: &mut impl Write) ->
         WifiCommand::Status { port, json } => status(socket, port.as_deref(), json, out),
         WifiCommand::List { port, json } => list(socket, port.as_deref(), json, out),
         WifiCommand::Scan { port, json } => scan(socket, port.as_deref(), json, out),
-        WifiCommand::Connect(connect) => connect::connect(socket, *connect, out),
+        WifiCommand::Connect(connect) => connect::connect(socket, &connect, out),
         WifiCommand::Disconnect { port } => call(socket, &Method::WifiDisconnect { port }),
         WifiCommand::Forget { ssid, hex, port } => {
             let (ssid, ssid_hex) = if hex { (String::new(), Some(ssid)) } else { (ssid, None) };
@@ -66,7 +66,7 @@ fn block(station: &Station, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{strong}{}{strong:#}  ", clean(&station.interface))?;
     match &wifi.ssid {
         Some(ssid) => {
-            write!(out, "{colour}{}{colour:#} {strong}{}{strong:#}", clean(&wifi.state), clean(ssid))?
+            write!(out, "{colour}{}{colour:#} {strong}{}{strong:#}", clean(&wifi.state), clean(ssid))?;
         }
         None => write!(out, "{colour}{}{colour:#}", clean(&wifi.state))?,
     }

@@ -141,7 +141,12 @@ impl Daemon {
         let Some(entry) = snapshot.ports.iter().find(|entry| entry.name == port) else {
             return Err(Error::NoSuchPort { bond: bond.config.name.clone(), port });
         };
-        let usable = entry.port.filter(|_| entry.link.is_usable());
+        // What waits for these is kept out, and not only less wanted.
+        let kept_out = matches!(
+            entry.waiting,
+            Some(Waiting::SameSegment(_) | Waiting::OtherSegment(_) | Waiting::Network(_))
+        );
+        let usable = entry.port.filter(|_| entry.link.is_usable() && !kept_out);
         let Some(target) = usable else {
             let waiting =
                 entry.waiting.as_ref().map_or_else(String::new, |waiting| format!(", waiting for {waiting}"));

@@ -145,7 +145,10 @@ mod tests {
     async fn nobody_else_may_tell() {
         let bus = TestBus::start();
         let mut signals = SleepSignals::listen(bus.bus());
-        assert_eq!(says(&bus.bus(), "org.freedesktop.login1", true, &mut signals).await, Some(Sleep::GoingToSleep));
+        assert_eq!(
+            says(&bus.bus(), "org.freedesktop.login1", true, &mut signals).await,
+            Some(Sleep::GoingToSleep)
+        );
         let stranger = bus.bus().connect().await.unwrap();
         emit(&stranger, false).await;
         // What the stranger said is through when logind has been heard again.
@@ -163,7 +166,10 @@ mod tests {
         bus.restart();
         assert_eq!(says(&bus.bus(), "org.freedesktop.login1", false, &mut signals).await, Some(Sleep::Awake));
         bus.restart();
-        assert_eq!(says(&bus.bus(), "org.freedesktop.login1", true, &mut signals).await, Some(Sleep::GoingToSleep));
+        assert_eq!(
+            says(&bus.bus(), "org.freedesktop.login1", true, &mut signals).await,
+            Some(Sleep::GoingToSleep)
+        );
     }
 
     #[tokio::test]

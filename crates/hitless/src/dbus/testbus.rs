@@ -63,7 +63,6 @@ impl TestBus {
             r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
-  <type>system</type>
   <listen>unix:path={}</listen>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>

@@ -282,6 +282,15 @@ async fn a_scan_that_comes_to_nothing() {
     let fake = Fake::start();
     let bench = at_home(&fake).await;
     assert!(matches!(bench.station.scan().await, Err(StationError::ScanFailed { .. })), "in time");
+    let station = bench.station.clone();
+    let scan = tokio::spawn(async move { station.scan().await });
+    fake.state().log.clear();
+    fake.asked("SCAN").await;
+    fake.state().log.clear();
+    fake.say("<3>CTRL-EVENT-SCAN-FAILED ret=-16");
+    fake.asked("SCAN").await;
+    fake.say("<3>CTRL-EVENT-SCAN-RESULTS ");
+    assert_eq!(scan.await.unwrap(), Ok(Vec::new()), "it is tried again");
     fake.state().answers.push(("SCAN", Some("FAIL\n".into())));
     assert!(matches!(bench.station.scan().await, Err(StationError::Refused { .. })));
 }

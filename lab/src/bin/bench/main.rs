@@ -113,9 +113,19 @@ fn print(results: &Results) {
     add_pulls(&mut verdicts, "ebpf", &ebpf.pulls);
     let killed: u64 = ebpf.lost_per_kill.iter().sum();
     let kills = ebpf.lost_per_kill.len();
-    verdicts.add(&format!("ebpf: lost in {kills} × SIGKILL and restart"), killed.to_string(), "0", killed == 0);
+    verdicts.add(
+        &format!("ebpf: lost in {kills} × SIGKILL and restart"),
+        killed.to_string(),
+        "0",
+        killed == 0,
+    );
     let ratio = median(&ebpf.tcp_ratios);
-    verdicts.add("ebpf: TCP through the bond : bare veth", format!("{ratio:.3}"), "at least 0.95", ratio >= 0.95);
+    verdicts.add(
+        "ebpf: TCP through the bond : bare veth",
+        format!("{ratio:.3}"),
+        "at least 0.95",
+        ratio >= 0.95,
+    );
     let idle = ebpf.idle_cpu_percent;
     verdicts.add("idle daemon, of one core", format!("{idle:.3} %"), "under 0.2 %", idle < 0.2);
     let resident = ebpf.resident_kib as f64 / 1024.0;
@@ -123,7 +133,8 @@ fn print(results: &Results) {
     let start = median(&ebpf.start_to_forwarding_ms);
     verdicts.add("`run` to forwarding", format!("{start:.0} ms"), "under 100 ms", start < 100.0);
     if let Some(kernel) = &results.kernel {
-        let [ours, plain] = [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_pull)));
+        let [ours, plain] =
+            [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_pull)));
         let share = ours / plain;
         verdicts.add(
             "kernel driver : bonding miimon 100, mean lost per pull",
@@ -131,7 +142,8 @@ fn print(results: &Results) {
             "at most 0.25",
             share <= 0.25,
         );
-        let [ours, plain] = [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_plug)));
+        let [ours, plain] =
+            [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_plug)));
         verdicts.add(
             "the same, mean lost per failback",
             format!("{ours:.1} : {plain:.1}"),

@@ -15,13 +15,13 @@ use crate::wifi::network::Secret as Plain;
 /// What standard input is called in the place of a file.
 const STDIN: &str = "-";
 
-pub(super) fn connect(socket: &Path, arguments: Connect, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn connect(socket: &Path, arguments: &Connect, out: &mut impl Write) -> Result<(), Failure> {
     let ssid_hex = arguments.hex.then(|| arguments.ssid.clone());
-    let name = Name::new(&arguments)?;
+    let name = Name::new(arguments)?;
     // Before anything is asked for, so that nobody types a passphrase for nothing.
     let mut client = Client::connect(socket)?;
     let port = arguments.port.as_deref();
-    let security = match asked_for(&arguments) {
+    let security = match asked_for(arguments) {
         Some(security) => Some(security),
         None => needed(&mut client, port, &name, arguments.hidden)?,
     };
@@ -29,10 +29,10 @@ pub(super) fn connect(socket: &Path, arguments: Connect, out: &mut impl Write) -
         ssid: if arguments.hex { String::new() } else { arguments.ssid.clone() },
         ssid_hex,
         security,
-        secret: security.map_or(Ok(None), |security| secret_for(security, &name, &arguments))?,
+        secret: security.map_or(Ok(None), |security| secret_for(security, &name, arguments))?,
         hidden: arguments.hidden,
         priority: arguments.priority,
-        eap: if security == Some(Security::Eap) { eap(&arguments)? } else { None },
+        eap: if security == Some(Security::Eap) { eap(arguments)? } else { None },
     };
     let station = client.connect_wifi(port, network)?;
     writeln!(out, "{}", outcome(&station, &name))?;

@@ -61,7 +61,9 @@ pub(super) fn secret(network: &Network) -> Result<Option<Secret>, Fault> {
     };
     let (secret, path) = match source {
         SecretSource::Inline(secret) => (secret.clone(), None),
-        SecretSource::File(path) => (from_file(path).map_err(|error| unusable(problem(error)))?, Some(path.clone())),
+        SecretSource::File(path) => {
+            (from_file(path).map_err(|error| unusable(problem(error)))?, Some(path.clone()))
+        }
     };
     if passphrase_fault(secret.reveal()).is_some() {
         return Err(unusable(Problem::NotAPassphrase { path }));

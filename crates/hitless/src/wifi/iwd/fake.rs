@@ -24,9 +24,9 @@ pub(super) struct FakeNetwork {
     kind: &'static str,
     passphrase: &'static str,
     security: &'static str,
-    pub(super) hidden: bool,
+    hidden: bool,
     /// What iwd has noted as its passphrase.
-    pub(super) stored: Option<String>,
+    stored: Option<String>,
     /// Does it ask, whatever it has noted?
     ask: bool,
 }
@@ -35,6 +35,16 @@ impl FakeNetwork {
     pub(super) fn psk(name: &'static str, passphrase: &'static str) -> Self {
         let security = "WPA2-Personal";
         Self { name, kind: "psk", passphrase, security, hidden: false, stored: None, ask: false }
+    }
+
+    /// One that iwd has joined before, by this passphrase.
+    pub(super) fn stored(self, passphrase: &str) -> Self {
+        Self { stored: Some(passphrase.to_owned()), ..self }
+    }
+
+    /// One that keeps its name to itself.
+    pub(super) fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
     }
 
     pub(super) fn enterprise(name: &'static str) -> Self {
@@ -170,7 +180,8 @@ impl Inner {
             "ConnectHiddenNetwork" => {
                 let body = message.body();
                 let name: &str = body.deserialize().unwrap();
-                let index = self.state().networks.iter().position(|network| network.hidden && network.name == name);
+                let index =
+                    self.state().networks.iter().position(|network| network.hidden && network.name == name);
                 match index {
                     Some(index) => self.connect(&message, index).await,
                     None => self.refuse(&message, "NotFound").await,
@@ -258,7 +269,10 @@ impl Inner {
     ) {
         let body = (interface, HashMap::from(changed), gone);
         let properties = "org.freedesktop.DBus.Properties";
-        self.connection.emit_signal(None::<&str>, object, properties, "PropertiesChanged", &body).await.unwrap();
+        self.connection
+            .emit_signal(None::<&str>, object, properties, "PropertiesChanged", &body)
+            .await
+            .unwrap();
     }
 
     async fn reply<B: Serialize + DynamicType>(&self, message: &Message, body: &B) {
@@ -284,7 +298,8 @@ impl Inner {
             HashMap::from([("net.connman.iwd.Device", device), (STATION, station)]),
         )]);
         for network in &state.networks {
-            let properties = HashMap::from([("Name", Variant::from(network.name)), ("Type", network.kind.into())]);
+            let properties =
+                HashMap::from([("Name", Variant::from(network.name)), ("Type", network.kind.into())]);
             objects.insert(path(&network.path()), HashMap::from([(NETWORK, properties)]));
             if network.stored.is_some() {
                 objects.insert(path(&network.known_path()), known(network));

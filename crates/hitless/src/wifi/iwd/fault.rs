@@ -30,13 +30,17 @@ pub enum IwdFault {
         problem: String,
     },
     /// 802.1X is only joined by iwd as the user has written it down for iwd.
-    #[error("iwd joins \"{ssid}\" (802.1X) only by a file of yours, /var/lib/iwd/{ssid}.8021x; see iwd.network(5)")]
+    #[error(
+        "iwd joins \"{ssid}\" (802.1X) only by a file of yours, /var/lib/iwd/{ssid}.8021x; see iwd.network(5)"
+    )]
     NotProvisioned {
         /// Which network.
         ssid: Ssid,
     },
     /// A WPA2 key instead of a passphrase.
-    #[error("iwd takes a passphrase for \"{ssid}\", and not the WPA2 key as 64 hex digits; give it the passphrase")]
+    #[error(
+        "iwd takes a passphrase for \"{ssid}\", and not the WPA2 key as 64 hex digits; give it the passphrase"
+    )]
     KeyOnly {
         /// Which network.
         ssid: Ssid,
@@ -48,7 +52,9 @@ pub enum IwdFault {
         ssid: Ssid,
     },
     /// WPA3 was demanded, and iwd has joined without it.
-    #[error("network \"{ssid}\" was joined by {security}, and is left again: the configuration wants WPA3 (sae)")]
+    #[error(
+        "network \"{ssid}\" was joined by {security}, and is left again: the configuration wants WPA3 (sae)"
+    )]
     NotWpa3 {
         /// Which network.
         ssid: Ssid,

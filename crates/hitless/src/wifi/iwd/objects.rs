@@ -131,8 +131,16 @@ impl Objects {
         }
     }
 
-    pub(super) fn changed(&mut self, path: &str, interface: &str, changed: &Properties, invalidated: &[String]) {
-        let Some(properties) = self.0.get_mut(path).and_then(|object| object.get_mut(interface)) else { return };
+    pub(super) fn changed(
+        &mut self,
+        path: &str,
+        interface: &str,
+        changed: &Properties,
+        invalidated: &[String],
+    ) {
+        let Some(properties) = self.0.get_mut(path).and_then(|object| object.get_mut(interface)) else {
+            return;
+        };
         properties.retain(|name, _| !invalidated.contains(name));
         for (name, value) in changed {
             if let Some(value) = read(value) {
@@ -251,7 +259,11 @@ mod tests {
 
     fn objects() -> Objects {
         let mut objects = Objects::default();
-        let device = properties([("Name", "wlan0".into()), ("Powered", true.into()), ("Adapter", path("/net/connman/iwd/0"))]);
+        let device = properties([
+            ("Name", "wlan0".into()),
+            ("Powered", true.into()),
+            ("Adapter", path("/net/connman/iwd/0")),
+        ]);
         let station = properties([("State", "disconnected".into()), ("Scanning", false.into())]);
         objects.added(RADIO, [(DEVICE.to_owned(), device), (STATION.to_owned(), station)].into());
         let home = properties([("Name", "home".into()), ("Type", "psk".into())]);
@@ -271,7 +283,12 @@ mod tests {
         let station = objects.device("wlan0").unwrap().station.unwrap();
         assert_eq!((station.phase, station.network), (Phase::Connected, Ssid::new("home")));
 
-        objects.changed(RADIO, STATION, &properties([("State", "disconnected".into())]), &["ConnectedNetwork".into()]);
+        objects.changed(
+            RADIO,
+            STATION,
+            &properties([("State", "disconnected".into())]),
+            &["ConnectedNetwork".into()],
+        );
         assert_eq!(objects.device("wlan0").unwrap().station.unwrap().network, None);
 
         objects.removed(RADIO, &[STATION.to_owned()]);
@@ -282,7 +299,10 @@ mod tests {
 
     #[test]
     fn networks_in_range() {
-        let listed = [(OwnedObjectPath::try_from(HOME).unwrap(), -4200), (OwnedObjectPath::try_from(RADIO).unwrap(), 0)];
+        let listed = [
+            (OwnedObjectPath::try_from(HOME).unwrap(), -4200),
+            (OwnedObjectPath::try_from(RADIO).unwrap(), 0),
+        ];
         let visible = objects().visible(&listed);
         let [home] = visible.as_slice() else { panic!("{visible:?}") };
         assert_eq!((home.ssid.to_string().as_str(), home.kind, home.signal_dbm), ("home", Kind::Psk, -42));

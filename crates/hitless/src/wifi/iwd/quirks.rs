@@ -87,7 +87,9 @@ fn any_fits(patterns: &str, driver: Option<&str>) -> bool {
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern, name) {
         ([], []) => true,
-        ([b'*', rest @ ..], _) => (0..=name.len()).any(|skipped| name.get(skipped..).is_some_and(|name| fits(rest, name))),
+        ([b'*', rest @ ..], _) => {
+            (0..=name.len()).any(|skipped| name.get(skipped..).is_some_and(|name| fits(rest, name)))
+        }
         ([b'?', rest @ ..], [_, name @ ..]) => fits(rest, name),
         ([wanted, rest @ ..], [is, name @ ..]) => wanted == is && fits(rest, name),
         ([], [_, ..]) | ([_, ..], []) => false,
@@ -101,7 +103,8 @@ mod tests {
 
     #[test]
     fn as_it_comes_it_replaces_the_interface() {
-        let packaged = "[General]\n#EnableNetworkConfiguration=true\n#AddressRandomization=network\n[Network]\n";
+        let packaged =
+            "[General]\n#EnableNetworkConfiguration=true\n#AddressRandomization=network\n[Network]\n";
         assert_eq!(quirks(packaged, Some("iwlwifi")), [ReplacesInterface]);
         assert_eq!(quirks("", None), [ReplacesInterface]);
     }
@@ -117,7 +120,11 @@ mod tests {
         for patterns in ["", "ath*", "iwl", "iwlwifi?", "wifi*"] {
             assert_eq!(quirks(&new(patterns), Some("iwlwifi")), [ReplacesInterface], "{patterns}");
         }
-        assert_eq!(quirks("[General]\nDefaultInterface=*\n", Some("iwlwifi")), [ReplacesInterface], "another group");
+        assert_eq!(
+            quirks("[General]\nDefaultInterface=*\n", Some("iwlwifi")),
+            [ReplacesInterface],
+            "another group"
+        );
     }
 
     #[test]

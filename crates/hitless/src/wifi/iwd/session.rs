@@ -152,7 +152,8 @@ impl Session {
     fn is_strangers_call(&self, message: &Message) -> bool {
         let header = message.header();
         let sender = header.sender().map(|name| name.as_str());
-        message.message_type() == MessageType::MethodCall && (sender.is_none() || sender != self.owner.as_deref())
+        message.message_type() == MessageType::MethodCall
+            && (sender.is_none() || sender != self.owner.as_deref())
     }
 
     fn understand(&mut self, message: Message) -> Option<Heard> {
@@ -169,7 +170,9 @@ impl Session {
                 self.owner = Some(owner).filter(|owner| !owner.is_empty());
                 Some(Heard::Owner)
             }
-            MessageType::Signal if sender.is_some() && sender == self.owner.as_deref() => signal(&message, member, path?),
+            MessageType::Signal if sender.is_some() && sender == self.owner.as_deref() => {
+                signal(&message, member, path?)
+            }
             MessageType::MethodCall => {
                 drop(header);
                 Some(Heard::Asked(message))
@@ -197,7 +200,10 @@ impl Session {
         self.call("/net/connman/iwd", "net.connman.iwd.AgentManager", "UnregisterAgent", &path).await
     }
 
-    pub(super) async fn ordered_networks(&self, station: &str) -> Result<Vec<(OwnedObjectPath, i16)>, CallError> {
+    pub(super) async fn ordered_networks(
+        &self,
+        station: &str,
+    ) -> Result<Vec<(OwnedObjectPath, i16)>, CallError> {
         self.call(station, STATION, "GetOrderedNetworks", &()).await
     }
 
@@ -216,7 +222,10 @@ impl Session {
         }
     }
 
-    pub(super) async fn diagnostics(&self, station: &str) -> Result<HashMap<String, OwnedVariant>, CallError> {
+    pub(super) async fn diagnostics(
+        &self,
+        station: &str,
+    ) -> Result<HashMap<String, OwnedVariant>, CallError> {
         self.call(station, "net.connman.iwd.StationDiagnostic", "GetDiagnostics", &()).await
     }
 
@@ -234,7 +243,13 @@ impl Session {
         self.begin(station, STATION, "ConnectHiddenNetwork", name.to_owned())
     }
 
-    fn begin<B>(&self, path: &str, interface: &'static str, method: &'static str, body: B) -> oneshot::Receiver<Result<(), CallError>>
+    fn begin<B>(
+        &self,
+        path: &str,
+        interface: &'static str,
+        method: &'static str,
+        body: B,
+    ) -> oneshot::Receiver<Result<(), CallError>>
     where
         B: Serialize + DynamicType + Send + Sync + 'static,
     {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::Setup;
 use super::fault::IwdFault;
 use super::quirks::{self, Quirk, quirks};
 use super::session::{Heard, Session};
 use super::visit::{End, Visit};
 use super::wishes::Wishes;
-use super::Setup;
 use crate::causes::chain;
 use crate::wifi::network::WifiConfig;
 use crate::wifi::station::{Command, Fault, Report, StationError, StationState, What};
@@ -71,7 +71,11 @@ impl Task {
                 self.tell(IwdFault::NotRunning.into());
                 match self.meanwhile(session.next()).await? {
                     Heard::Over => return Some(()),
-                    Heard::Owner | Heard::Added(..) | Heard::Removed(..) | Heard::Changed(..) | Heard::Asked(_) => continue,
+                    Heard::Owner
+                    | Heard::Added(..)
+                    | Heard::Removed(..)
+                    | Heard::Changed(..)
+                    | Heard::Asked(_) => continue,
                 }
             }
             self.look_at_configuration();
@@ -171,7 +175,9 @@ impl Task {
         if let (Some(before), Some(now)) = (self.index, index)
             && before != now
         {
-            tracing::warn!("{interface}: it was replaced by another interface of this name since iwd was last there");
+            tracing::warn!(
+                "{interface}: it was replaced by another interface of this name since iwd was last there"
+            );
         }
         self.index = index.or(self.index);
     }

@@ -79,14 +79,18 @@ fn network(name: &str, passphrase: &str) -> Network {
 #[tokio::test]
 async fn the_most_wanted_network_is_joined_with_its_passphrase() {
     let bus = TestBus::start();
-    let iwd = FakeIwd::start(&bus.bus(), vec![FakeNetwork::psk("cafe", "x"), FakeNetwork::psk("home", RIGHT)]).await;
-    let mut bench = Bench::start(&bus, vec![network("cafe", WRONG), Network { priority: 5, ..network("home", RIGHT) }]);
+    let iwd =
+        FakeIwd::start(&bus.bus(), vec![FakeNetwork::psk("cafe", "x"), FakeNetwork::psk("home", RIGHT)])
+            .await;
+    let mut bench =
+        Bench::start(&bus, vec![network("cafe", WRONG), Network { priority: 5, ..network("home", RIGHT) }]);
     let joined = bench.until(|state| matches!(state, StationState::Joined { .. })).await;
     let bssid = "02:00:00:00:01:00".parse().unwrap();
     assert_eq!(joined, StationState::Joined { ssid: ssid("home"), bssid, frequency_mhz: Some(2412) });
     assert_eq!(iwd.count("Connect"), 1);
     let networks = bench.station.networks().await.unwrap();
-    let current: Vec<_> = networks.iter().filter(|network| network.current).map(|network| &network.ssid).collect();
+    let current: Vec<_> =
+        networks.iter().filter(|network| network.current).map(|network| &network.ssid).collect();
     assert_eq!(current, [&ssid("home")]);
 }
 
@@ -109,7 +113,7 @@ async fn a_wrong_passphrase_is_a_fault_and_not_a_loop() {
 #[tokio::test]
 async fn a_passphrase_that_iwd_has_wrong_is_replaced_by_ours() {
     let bus = TestBus::start();
-    let stored = FakeNetwork { stored: Some(WRONG.to_owned()), ..FakeNetwork::psk("home", RIGHT) };
+    let stored = FakeNetwork::psk("home", RIGHT).stored(WRONG);
     let iwd = FakeIwd::start(&bus.bus(), vec![stored]).await;
     let mut bench = Bench::start(&bus, vec![network("home", RIGHT)]);
     bench.until_joined("home").await;
@@ -155,15 +159,23 @@ async fn a_lost_access_point_is_looked_for() {
     iwd.lose().await;
     bench.until(|state| matches!(state, StationState::Scanning)).await;
     bench.until_joined("home").await;
-    let mut elsewhere = Bench::start(&bus, vec![network("elsewhere", RIGHT)]);
-    iwd.lose().await;
-    assert_eq!(elsewhere.until_failed().await, Fault::NetworkNotFound);
+}
+
+#[tokio::test]
+async fn a_network_that_is_not_there_is_said_and_looked_for() {
+    let bus = TestBus::start();
+    let iwd = FakeIwd::start(&bus.bus(), vec![FakeNetwork::psk("cafe", RIGHT)]).await;
+    let mut bench = Bench::start(&bus, vec![network("home", RIGHT)]);
+    assert_eq!(bench.until_failed().await, Fault::NetworkNotFound);
+    assert_eq!(iwd.count("Connect"), 0);
+    bench.station.configure(config(vec![network("cafe", RIGHT)])).await.unwrap();
+    bench.until_joined("cafe").await;
 }
 
 #[tokio::test]
 async fn a_hidden_network_is_asked_for_by_name() {
     let bus = TestBus::start();
-    let hidden = FakeNetwork { hidden: true, ..FakeNetwork::psk("attic", RIGHT) };
+    let hidden = FakeNetwork::psk("attic", RIGHT).hidden();
     let iwd = FakeIwd::start(&bus.bus(), vec![hidden]).await;
     let mut bench = Bench::start(&bus, vec![Network { hidden: true, ..network("attic", RIGHT) }]);
     bench.until_joined("attic").await;
@@ -173,7 +185,9 @@ async fn a_hidden_network_is_asked_for_by_name() {
 #[tokio::test]
 async fn commands() {
     let bus = TestBus::start();
-    let iwd = FakeIwd::start(&bus.bus(), vec![FakeNetwork::psk("home", RIGHT), FakeNetwork::psk("guest", RIGHT)]).await;
+    let iwd =
+        FakeIwd::start(&bus.bus(), vec![FakeNetwork::psk("home", RIGHT), FakeNetwork::psk("guest", RIGHT)])
+            .await;
     let mut bench = Bench::start(&bus, vec![network("home", RIGHT)]);
     bench.until_joined("home").await;
 
@@ -206,7 +220,9 @@ async fn commands() {
 #[tokio::test]
 async fn what_iwd_cannot_do_is_said() {
     let bus = TestBus::start();
-    let iwd = FakeIwd::start(&bus.bus(), vec![FakeNetwork::enterprise("work"), FakeNetwork::psk("home", RIGHT)]).await;
+    let iwd =
+        FakeIwd::start(&bus.bus(), vec![FakeNetwork::enterprise("work"), FakeNetwork::psk("home", RIGHT)])
+            .await;
     let eap = Eap {
         method: EapMethod::Tls,
         identity: "me".to_owned(),
@@ -228,7 +244,10 @@ async fn what_iwd_cannot_do_is_said() {
     bench.until(|state| *state == StationState::Failed(key_only.clone())).await;
     assert_eq!(iwd.count("Connect"), 1, "iwd is not bothered with it");
 
-    let sae = Network { security: Security::Sae(SecretSource::Inline(Secret::new(RIGHT))), ..network("home", RIGHT) };
+    let sae = Network {
+        security: Security::Sae(SecretSource::Inline(Secret::new(RIGHT))),
+        ..network("home", RIGHT)
+    };
     bench.station.configure(config(vec![sae])).await.unwrap();
     let security = "WPA2-Personal".to_owned();
     let not_wpa3 = Fault::from(IwdFault::NotWpa3 { ssid: ssid("home"), security });

@@ -166,10 +166,12 @@ impl<'a> Visit<'a> {
         let secret = match agent::question(message) {
             Question::None => return,
             Question::Other => None,
-            Question::Passphrase(ssid) => self.attempt.as_mut().filter(|attempt| attempt.network.ssid == ssid).and_then(|attempt| {
-                attempt.asked = true;
-                attempt.secret.clone()
-            }),
+            Question::Passphrase(ssid) => {
+                self.attempt.as_mut().filter(|attempt| attempt.network.ssid == ssid).and_then(|attempt| {
+                    attempt.asked = true;
+                    attempt.secret.clone()
+                })
+            }
         };
         self.session.answer(message, secret.as_ref().map(Secret::reveal)).await;
     }
@@ -221,23 +223,34 @@ impl<'a> Visit<'a> {
             return self.task.settle(StationState::Failed(IwdFault::NoStation { interface }.into()));
         };
         let Some(station) = &device.station else {
-            let fault = if device.powered { IwdFault::NoStation { interface }.into() } else { Fault::RadioOff };
+            let fault =
+                if device.powered { IwdFault::NoStation { interface }.into() } else { Fault::RadioOff };
             return self.task.settle(StationState::Failed(fault));
         };
         self.notice_joined(&device.path, station).await;
+        self.judge_goal(station);
+        if self.attempt.is_none() {
+            self.advance(&device.path, station).await;
+        }
         let state = self.state_of(station);
         self.task.settle(state);
-        self.judge_goal(station);
-        if self.attempt.is_some() {
-            return;
-        }
-        let now = Instant::now();
-        match self.task.wishes.next(now, station, &self.visible, self.looked) {
-            Next::Wait => {}
-            Next::Join { network, path } => self.join(network, Some(path), &device.path),
-            Next::JoinHidden(network) => self.join(network, None, &device.path),
-            Next::Look if now >= self.look_at => self.look(&device.path).await,
-            Next::Look => {}
+    }
+
+    /// Does what is to be done next.
+    async fn advance(&mut self, path: &str, station: &StationView) {
+        loop {
+            let now = Instant::now();
+            let begun = match self.task.wishes.next(now, station, &self.visible, self.looked) {
+                Next::Wait => return,
+                Next::Join { network, path: found } => self.join(network, Some(found), path),
+                Next::JoinHidden(network) => self.join(network, None, path),
+                Next::Look if now >= self.look_at => return self.look(path).await,
+                Next::Look => return,
+            };
+            // One that cannot be used as it is configured is at rest now, and another one may do.
+            if begun {
+                return;
+            }
         }
     }
 
@@ -248,23 +261,34 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn join(&mut self, network: Network, path: Option<String>, station: &str) {
-        let secret = match agent::secret(&network) {
-            Ok(secret) => secret,
-            Err(fault) => return self.failed(&network, fault),
+    /// Says whether iwd is on its way.
+    fn join(&mut self, network: Network, path: Option<String>, station: &str) -> bool {
+        match self.begin_attempt(&network, path, station) {
+            Ok(attempt) => {
+                tracing::debug!("{}: iwd is to join {}", self.task.setup.interface, network.ssid);
+                self.attempt = Some(attempt);
+                true
+            }
+            Err(fault) => {
+                self.failed(&network, fault);
+                false
+            }
+        }
+    }
+
+    fn begin_attempt(
+        &self,
+        network: &Network,
+        path: Option<String>,
+        station: &str,
+    ) -> Result<Attempt, Fault> {
+        let secret = agent::secret(network)?;
+        let done = match (&path, std::str::from_utf8(network.ssid.octets())) {
+            (Some(path), _) => self.session.join(path),
+            (None, Ok(name)) => self.session.join_hidden(station, name),
+            (None, Err(_)) => return Err(IwdFault::NotText { ssid: network.ssid.clone() }.into()),
         };
-        let done = match &path {
-            Some(path) => self.session.join(path),
-            None => match std::str::from_utf8(network.ssid.octets()) {
-                Ok(name) => self.session.join_hidden(station, name),
-                Err(_) => {
-                    let fault = IwdFault::NotText { ssid: network.ssid.clone() };
-                    return self.failed(&network, fault.into());
-                }
-            },
-        };
-        tracing::debug!("{}: iwd is to join {}", self.task.setup.interface, network.ssid);
-        self.attempt = Some(Attempt { network, secret, asked: false, again: false, path, done });
+        Ok(Attempt { network: network.clone(), secret, asked: false, again: false, path, done })
     }
 
     /// iwd has said what came of it.
@@ -286,7 +310,10 @@ impl<'a> Visit<'a> {
                 }
             }
             "Failed" if attempt.asked => {
-                self.failed(&attempt.network, Fault::WrongPassphrase { ssid: ssid(), tries: 1, retry_in: None });
+                self.failed(
+                    &attempt.network,
+                    Fault::WrongPassphrase { ssid: ssid(), tries: 1, retry_in: None },
+                );
             }
             "NotConfigured" | "NotSupported" if matches!(attempt.network.security, Security::Eap(_)) => {
                 self.failed(&attempt.network, IwdFault::NotProvisioned { ssid: ssid() }.into());
@@ -332,10 +359,14 @@ impl<'a> Visit<'a> {
         let fault = station.network.as_ref().and_then(|ssid| wishes.fault(ssid));
         match station.phase {
             Phase::Connected => match self.joined.clone() {
-                Some(Joined { ssid, bssid, frequency_mhz }) => StationState::Joined { ssid, bssid, frequency_mhz },
+                Some(Joined { ssid, bssid, frequency_mhz }) => {
+                    StationState::Joined { ssid, bssid, frequency_mhz }
+                }
                 None => StationState::Associating { ssid: station.network.clone() },
             },
-            Phase::Connecting if fault.is_some() => fault.cloned().map_or(StationState::Scanning, StationState::Failed),
+            Phase::Connecting if fault.is_some() => {
+                fault.cloned().map_or(StationState::Scanning, StationState::Failed)
+            }
             Phase::Connecting | Phase::Roaming => StationState::Associating { ssid: station.network.clone() },
             Phase::Disconnecting | Phase::Disconnected if wishes.stays_out || wishes.wanted().is_empty() => {
                 StationState::Disconnected

@@ -109,7 +109,9 @@ impl Wishes {
         let doubled = FIRST_RETRY.saturating_mul(1 << (tries - 1).min(6));
         let pause = doubled.min(LONGEST_RETRY);
         let fault = match fault {
-            Fault::WrongPassphrase { ssid, .. } => Fault::WrongPassphrase { ssid, tries, retry_in: Some(pause) },
+            Fault::WrongPassphrase { ssid, .. } => {
+                Fault::WrongPassphrase { ssid, tries, retry_in: Some(pause) }
+            }
             Fault::ConnectionFailed { ssid, .. } => Fault::ConnectionFailed { ssid, retry_in: Some(pause) },
             other => other,
         };
@@ -141,7 +143,13 @@ impl Wishes {
     // ---- what next -----------------------------------------------------------------------------------------------
 
     /// What to do now. `looked` is whether the list of visible networks is that of a look around just now.
-    pub(super) fn next(&self, now: Instant, station: &StationView, visible: &[Visible], looked: bool) -> Next {
+    pub(super) fn next(
+        &self,
+        now: Instant,
+        station: &StationView,
+        visible: &[Visible],
+        looked: bool,
+    ) -> Next {
         match station.phase {
             Phase::Connecting | Phase::Disconnecting | Phase::Roaming => return Next::Wait,
             Phase::Connected | Phase::Disconnected => {}
@@ -159,7 +167,8 @@ impl Wishes {
         if self.stays_out || content {
             return Next::Wait;
         }
-        let wanted: Vec<&Network> = self.wanted().into_iter().filter(|network| self.may_try(now, network)).collect();
+        let wanted: Vec<&Network> =
+            self.wanted().into_iter().filter(|network| self.may_try(now, network)).collect();
         let visible_one = wanted.iter().find_map(|network| join(network, visible));
         let hidden_one = || wanted.iter().find(|network| looked && network.hidden);
         match visible_one {
@@ -240,7 +249,11 @@ mod tests {
             assert_eq!(wishes.next(now, &station(phase, None), &seen, true), Next::Wait);
         }
         let idle = Wishes::default();
-        assert_eq!(idle.next(now, &station(Phase::Disconnected, None), &seen, true), Next::Wait, "nothing is wanted");
+        assert_eq!(
+            idle.next(now, &station(Phase::Disconnected, None), &seen, true),
+            Next::Wait,
+            "nothing is wanted"
+        );
     }
 
     #[test]

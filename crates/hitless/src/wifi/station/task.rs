@@ -32,6 +32,9 @@ const ATTEMPT: Duration = Duration::from_secs(45);
 /// How long a scan may take.
 const SCAN: Duration = Duration::from_secs(20);
 
+/// How long to wait after a scan that failed.
+const RESCAN: Duration = Duration::from_secs(1);
+
 /// When the network that somebody chose is lost for so long, the others are good enough again.
 const LOST: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,8 @@ pub(super) struct Task {
     /// The network that somebody chose, while all others are disabled, and since when it is lost.
     chosen: Option<(NetworkId, Option<Instant>)>,
     scans: Vec<(Reply<Vec<AccessPoint>>, Instant)>,
+    /// When a scan that failed is tried again: something else may have had the radio.
+    rescan: Option<Instant>,
     backoff: Backoff,
 }
 
@@ -81,6 +86,7 @@ impl Task {
             attempt: None,
             chosen: None,
             scans: Vec::new(),
+            rescan: None,
             backoff: Backoff::default(),
         }
     }
@@ -247,7 +253,7 @@ impl Task {
             }
             self.settle_attempt(&session).await.map_err(|error| unreachable(&error))?;
             self.settle_choice(&session).await.map_err(|error| unreachable(&error))?;
-            self.give_up_scans();
+            self.settle_scans(&session).await.map_err(|error| unreachable(&error))?;
         }
     }
 
@@ -308,8 +314,8 @@ impl Task {
         if *event == Event::ScanResults {
             self.found(session).await?;
         }
-        if *event == Event::ScanFailed {
-            self.fail_scans();
+        if *event == Event::ScanFailed && !self.scans.is_empty() {
+            self.rescan = Some(Instant::now() + RESCAN);
         }
         Ok(Next::On)
     }
@@ -367,6 +373,7 @@ impl Task {
         if self.scans.is_empty() {
             return Ok(());
         }
+        self.rescan = None;
         let found = session.access_points().await?;
         for (reply, _) in self.scans.drain(..) {
             answer(reply, Ok(found.clone()));
@@ -380,11 +387,19 @@ impl Task {
         }
     }
 
-    fn give_up_scans(&mut self) {
+    async fn settle_scans(&mut self, session: &Session) -> Result<(), ConnectionError> {
         let now = Instant::now();
         if self.scans.iter().any(|(_, deadline)| *deadline <= now) {
             self.fail_scans();
         }
+        if self.rescan.is_some_and(|at| at <= now) {
+            self.rescan = None;
+            match session.tell(Request::Scan).await {
+                Err(error) if !error.is_answer() => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     async fn networks(&self, session: &Session) -> Result<Vec<KnownNetwork>, ConnectionError> {
@@ -596,6 +611,7 @@ impl Task {
     fn next_deadline(&self, check: Instant) -> Instant {
         let attempt = self.attempt.iter().map(|(attempt, _)| attempt.deadline);
         let scans = self.scans.iter().map(|(_, deadline)| *deadline);
+        let scans = scans.chain(self.rescan);
         let choice = self.chosen.iter().filter_map(|(_, lost)| lost.map(|since| since + LOST));
         attempt.chain(scans).chain(choice).fold(check, Instant::min)
     }

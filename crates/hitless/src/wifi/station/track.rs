@@ -224,9 +224,10 @@ impl Track {
     }
 
     fn trying(&mut self, ssid: Option<Ssid>, network: Option<NetworkId>) -> Vec<What> {
-        let by_name =
-            || self.names.iter().find_map(|(id, name)| (Some(name) == ssid.as_ref()).then_some(*id));
-        self.current = network.or_else(by_name).or(self.current.filter(|_| ssid.is_none()));
+        // Of two with the same name, the newer one: an attempt, while the other is disabled.
+        let mut newest_first = self.names.iter().rev();
+        let mut by_name = || newest_first.find_map(|(id, name)| (Some(name) == ssid.as_ref()).then_some(*id));
+        self.current = network.or_else(&mut by_name).or(self.current.filter(|_| ssid.is_none()));
         let fault = self.current.and_then(|network| self.faults.get(&network));
         match (fault.cloned(), &self.state) {
             (Some(fault), _) => self.settle(StationState::Failed(fault)),

@@ -146,3 +146,12 @@ fn nobody_is_blamed_for_a_network_that_is_not_ours() {
     let rejected = "CTRL-EVENT-ASSOC-REJECT bssid=02:00:00:00:01:00 status_code=17";
     assert_eq!(hear(&mut track, &[&other, rejected]).len(), 1, "only that it is tried");
 }
+
+#[test]
+fn an_attempt_is_blamed_before_what_has_the_same_name() {
+    let mut track = track();
+    track.know([(NetworkId(0), home()), (NetworkId(1), home())].into());
+    hear(&mut track, &[TRYING, "CTRL-EVENT-EAP-TLS-CERT-ERROR reason=1 depth=0 subject='/CN=x' err='no'"]);
+    assert_eq!(track.fault(NetworkId(0)), None);
+    assert!(matches!(track.fault(NetworkId(1)), Some(Fault::CertificateRefused { .. })));
+}
