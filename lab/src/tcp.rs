@@ -71,12 +71,21 @@ impl Stream {
     ///
     /// When no connection comes about within 5 s.
     pub fn start(near: End<'_>, far: End<'_>) -> Result<Self> {
+        Self::start_paced(near, far, BLOCKS_PER_SECOND)
+    }
+
+    /// The same with so many KiB a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::start`].
+    pub fn start_paced(near: End<'_>, far: End<'_>, blocks_per_second: u32) -> Result<Self> {
         let (socket, peer) = connect(near, far)?;
         peer.set_read_timeout(Some(READ_TIMEOUT)).context(|| "setting a read timeout".to_owned())?;
         let shared = Arc::new(Shared::default());
         let clone = socket.try_clone().context(|| "duplicating a socket".to_owned())?;
         let (sending, receiving) = (Arc::clone(&shared), Arc::clone(&shared));
-        let writer = Some(thread::spawn(move || write_pattern(clone, &sending)));
+        let writer = Some(thread::spawn(move || write_pattern(clone, blocks_per_second, &sending)));
         let reader = Some(thread::spawn(move || verify_pattern(peer, &receiving)));
         Ok(Self { shared, socket, writer, reader })
     }
@@ -168,8 +177,8 @@ fn pattern(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).to_le_bytes()[0]
 }
 
-fn write_pattern(mut socket: TcpStream, shared: &Shared) {
-    let mut schedule = Schedule::new(BLOCKS_PER_SECOND);
+fn write_pattern(mut socket: TcpStream, blocks_per_second: u32, shared: &Shared) {
+    let mut schedule = Schedule::new(blocks_per_second);
     let mut offset = 0_u64;
     let mut block = [0; BLOCK];
     while !shared.stop.load(Ordering::Relaxed) {

@@ -186,7 +186,11 @@ fn secrets_and_commands() {
     });
     assert!(heard.contains("sae"), "{heard}");
 
-    said.refused(&daemon, &["wifi", "connect", "home", "--psk-file", &wrong], "does not accept the passphrase");
+    said.refused(
+        &daemon,
+        &["wifi", "connect", "home", "--psk-file", &wrong],
+        "does not accept the passphrase",
+    );
     said.refused(&daemon, &["wifi", "connect", "nowhere", "--psk-file", &right], "range");
     said.refused(&daemon, &["wifi", "connect", "unknown"], "not known");
     said.asked(&daemon, &["wifi", "connect", "home", "--psk-file", &right]);
@@ -228,8 +232,12 @@ fn secrets_and_commands() {
     daemon.write_config(&config).unwrap();
     said.asked(&daemon, &["reload"]);
     for command in [
-        &["status"][..], &["status", "--json"], &["wifi", "status"], &["wifi", "status", "--json"],
-        &["wifi", "scan"], &["wifi", "list"],
+        &["status"][..],
+        &["status", "--json"],
+        &["wifi", "status"],
+        &["wifi", "status", "--json"],
+        &["wifi", "scan"],
+        &["wifi", "list"],
     ] {
         said.asked(&daemon, command);
     }
@@ -285,7 +293,12 @@ impl Said {
     fn tell_nothing(&self) {
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
         for secret in [PASSPHRASE, WRONG] {
-            for form in [secret.to_owned(), hex(secret), hex(secret).to_uppercase(), format!("{:?}", secret.as_bytes())] {
+            for form in [
+                secret.to_owned(),
+                hex(secret),
+                hex(secret).to_uppercase(),
+                format!("{:?}", secret.as_bytes()),
+            ] {
                 for (what, text) in &self.all {
                     let line = text.lines().find(|line| line.contains(&form));
                     assert_eq!(line, None, "{what} tells a passphrase");
@@ -368,8 +381,6 @@ fn without_wpa_supplicant() {
     // Somebody installs it.
     fs::rename(found[0].with_file_name("wpa_supplicant.away"), &found[0]).unwrap();
     let longer = PATIENCE + Duration::from_secs(15);
-    daemon
-        .wait_bond("bond0", "wlan0 to be ready", longer, |bond| is_ready(entry(bond, "wlan0")))
-        .unwrap();
+    daemon.wait_bond("bond0", "wlan0 to be ready", longer, |bond| is_ready(entry(bond, "wlan0"))).unwrap();
     drop(access_point);
 }

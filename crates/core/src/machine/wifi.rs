@@ -147,8 +147,9 @@ impl Machine {
         }
     }
 
-    /// The active Wi-Fi port, which took over unchecked, is not where the bond was.
-    fn found_astray(&mut self, OtherSegment { address, here, there }: OtherSegment) {
+    /// The active port, which took over unchecked, is not where the bond was; `home` is.
+    fn found_astray(&mut self, home: PortId, OtherSegment { address, here, there }: OtherSegment) {
+        self.moved_with(home);
         if let Some(port) = self.provisional.take().and_then(|id| self.ports.get_mut(&id)) {
             port.radio.found_in_other_segment(OtherSegment { address, here: there, there: here });
         }
@@ -159,7 +160,7 @@ impl Machine {
         match self.config.same_segment {
             SameSegment::Require if self.provisional.is_some() && !port.info.wireless => {
                 port.proof = Proof::Given;
-                self.found_astray(other);
+                self.found_astray(id, other);
             }
             SameSegment::Require => {
                 port.proof = Proof::Other(other);

@@ -89,6 +89,35 @@ fn a_standby_that_is_not_heard_is_not_used() {
 }
 
 #[test]
+fn silence_on_the_only_port_may_pass() {
+    let (mut w, eth0, wlan0) = at_home(as_usual);
+    w.pull(eth0);
+    w.run(ms(1000));
+    w.assert_active("wlan0");
+    w.forget();
+    w.station(wlan0, silent("home", 1));
+    w.run(ms(5000));
+    assert_eq!((w.link(wlan0), w.failovers()), (LinkState::Up, vec![]));
+    assert!(w.carrier);
+    // Now there is somewhere to go.
+    w.set_carrier(eth0, true);
+    w.run(ms(1000));
+    w.assert_active("eth0");
+    assert_eq!(w.link(wlan0), LinkState::Down);
+}
+
+#[test]
+fn who_is_sent_away_after_the_silence_is_gone() {
+    let (mut w, eth0, wlan0) = at_home(as_usual);
+    w.pull(eth0);
+    w.run(ms(1000));
+    w.station(wlan0, silent("home", 1));
+    w.station(wlan0, StationState::Deauthenticated);
+    w.run(ms(1));
+    w.assert_nothing_active();
+}
+
+#[test]
 fn a_roam_is_no_failure() {
     for carrier_too in [false, true] {
         let (mut w, wlan0, _) = at_home_with(["wlan0", "eth0"], as_usual);

@@ -2,6 +2,8 @@
 //!
 //! Not responsible for noticing it where there is no logind: clocks tell that, too (`hitless_linux::suspend`).
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -12,9 +14,12 @@ use zbus::{MatchRule, Message, MessageStream};
 use crate::causes::chain;
 use crate::dbus::{Bus, BusError, Patience};
 
+/// A bus that was there for so long is expected back soon.
+const LASTING: Duration = Duration::from_secs(10);
+
 /// What happens to the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sleep {
+pub(super) enum Sleep {
     /// It is about to sleep, and does not wait for us.
     GoingToSleep,
     /// It is awake again, or did not fall asleep after all.
@@ -23,20 +28,20 @@ pub enum Sleep {
 
 /// What logind says of sleep. Where it is not there, or no bus is, nothing is said.
 #[derive(Debug)]
-pub struct SleepSignals {
+pub(super) struct SleepSignals {
     heard: mpsc::Receiver<Sleep>,
     listener: JoinHandle<()>,
 }
 
 impl SleepSignals {
     /// Begins to listen on the bus, which may come later, and again. Within a tokio runtime.
-    pub fn listen(bus: Bus) -> Self {
+    pub(super) fn listen(bus: Bus) -> Self {
         let (sender, heard) = mpsc::channel(4);
         Self { heard, listener: tokio::spawn(listen(bus, sender)) }
     }
 
     /// Waits for the next one; for ever, where there is none. Nothing is lost when it is dropped before.
-    pub async fn next(&mut self) -> Sleep {
+    pub(super) async fn next(&mut self) -> Sleep {
         match self.heard.recv().await {
             Some(sleep) => sleep,
             None => std::future::pending().await,
@@ -75,9 +80,6 @@ async fn listen(bus: Bus, sender: mpsc::Sender<Sleep>) {
     }
 }
 
-/// A bus that was there for so long is expected back.
-const LASTING: std::time::Duration = std::time::Duration::from_secs(10);
-
 async fn subscribe(bus: &Bus) -> Result<MessageStream, BusError> {
     let rule = MatchRule::builder()
         .msg_type(Type::Signal)
@@ -99,8 +101,6 @@ fn read(message: &Message) -> Option<Sleep> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-    use std::time::Duration;
 
     use tokio::time::timeout;
     use zbus::Connection;

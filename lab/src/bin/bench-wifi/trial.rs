@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hitless_lab::meter::{Counts, End, Interval, Report};
+use hitless_lab::meter::{End, Interval, Report};
 use hitless_lab::samples::uneven;
 use hitless_lab::tcp::Stream;
 use hitless_lab::wait::linger;
@@ -15,7 +15,7 @@ use crate::contender::{Bond, Contender, PATIENCE, network};
 /// Datagrams a second between laptop and gateway, in each direction.
 const RATE: u32 = 500;
 
-/// The same between laptop and the second station, and for broadcasts.
+/// The same between laptop and the second station, for broadcasts, and for KiB of the TCP stream.
 const SIDE_RATE: u32 = 50;
 
 /// How long to look away after a mishap: whoever watches costs time on an emulated processor.
@@ -67,12 +67,11 @@ pub(crate) struct Sum {
     pub(crate) duplicated: u64,
 }
 
-/// The kinds of events in the order of [`Outcome::station`].
+/// The kinds of events; the first three in the order of [`Outcome::station`].
 const PULL: &str = "pull";
 const PLUG: &str = "plug";
 const QUIET: &str = "quiet";
 const KILL: &str = "kill";
-const REVIVE: &str = "revive";
 
 /// Measures one contender, in a home of its own.
 pub(crate) fn run(contender: Contender, pulls: usize, kills: usize, logs: bool) -> Result<Outcome> {
@@ -95,20 +94,24 @@ pub(crate) fn run(contender: Contender, pulls: usize, kills: usize, logs: bool) 
     let mac = mac(&wifi)?;
     let associations = access_point.associations(&mac);
     let stream_stall_ms = milliseconds(traffic.stream.take_stall());
+    let (stream, outcome) = traffic.finish(contender);
+
+    let mut deaths = Events::default();
     for n in 0..kills {
-        kill(&bond, &mut access_point, &mac, &mut traffic, n)?;
+        deaths.add(&kill(&wifi.home, &bond, &mut access_point, n)?, KILL);
+        // Without traffic: on an emulated processor it gets in the way of those who join.
+        access_point.restart()?;
+        joined.wait_joined(PATIENCE)?;
+        access_point.wait_associated(&mac, true, PATIENCE)?;
+        bond.wait_usable()?;
     }
     if logs {
         eprintln!("--- {}: bond\n{}\n--- access point\n{}", contender.name(), bond.log(), access_point.log());
     }
-    let outcome = Outcome {
-        associations,
-        stream_stall_ms,
-        seconds: begun.elapsed().as_secs_f64(),
-        ..traffic.finish(contender)
-    };
+    let stream_broken = stream.finish().broken;
     bond.end()?;
-    Ok(outcome)
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Outcome { associations, kills: deaths, stream_broken, stream_stall_ms, seconds, ..outcome })
 }
 
 /// The address of the laptop's station, which the bond may have changed.
@@ -135,26 +138,20 @@ fn pull(home: &Home, bond: &Bond<'_>, traffic: &mut Traffic, n: usize) -> Result
     linger(UNDISTURBED)
 }
 
-/// The access point dies while Wi-Fi is active, and comes back while the wire is.
-fn kill(
-    bond: &Bond<'_>,
-    access_point: &mut AccessPoint<'_>,
-    mac: &str,
-    traffic: &mut Traffic,
-    n: usize,
-) -> Result<()> {
+/// The access point dies while Wi-Fi is active.
+fn kill(home: &Home, bond: &Bond<'_>, access_point: &mut AccessPoint<'_>, n: usize) -> Result<Report> {
     bond.switch("wlan0")?;
-    linger(UNDISTURBED + uneven(n))?;
-    traffic.mark(KILL, n);
+    let (near, far) = home.ends(0);
+    let mut meter = Meter::start(near, far, RATE)?;
+    meter.wait_flowing(RATE as usize, PATIENCE)?;
+    linger(uneven(n))?;
+    meter.mark(KILL);
     access_point.kill()?;
     // Longer than the kernel takes to notice.
     linger(UNDISTURBED * 4)?;
     bond.wait_active("eth0")?;
     linger(uneven(n))?;
-    traffic.mark(REVIVE, n);
-    access_point.restart()?;
-    access_point.wait_associated(mac, true, PATIENCE)?;
-    bond.wait_usable()
+    Ok(meter.finish())
 }
 
 /// Everything that flows meanwhile.
@@ -174,7 +171,7 @@ impl Traffic {
             gateway,
             station: Meter::start(near, phone, SIDE_RATE)?,
             broadcast: Meter::start_broadcast(&home.laptop, far, SIDE_RATE)?,
-            stream: Stream::start(near, far)?,
+            stream: Stream::start_paced(near, far, SIDE_RATE)?,
         })
     }
 
@@ -184,35 +181,42 @@ impl Traffic {
         }
     }
 
-    fn finish(self, contender: Contender) -> Outcome {
-        let stream = self.stream.finish();
+    /// What was counted; the stream goes on.
+    fn finish(self, contender: Contender) -> (Stream, Outcome) {
         let [gateway, station, broadcast] =
             [self.gateway, self.station, self.broadcast].map(|meter| meter.finish());
-        Outcome {
+        let events = |kind| {
+            let mut events = Events::default();
+            events.add(&gateway, kind);
+            events
+        };
+        let outcome = Outcome {
             contender,
-            pulls: events(&gateway, PULL),
-            plugs: events(&gateway, PLUG),
-            quiet: events(&gateway, QUIET),
-            kills: events(&gateway, KILL),
+            pulls: events(PULL),
+            plugs: events(PLUG),
+            quiet: events(QUIET),
+            kills: Events::default(),
             station: [PULL, PLUG, QUIET].map(|kind| sum(&station, kind)),
             broadcast: [PULL, PLUG, QUIET].map(|kind| sum(&broadcast, kind)),
             associations: 0,
-            stream_broken: stream.broken,
+            stream_broken: None,
             stream_stall_ms: 0.0,
             seconds: 0.0,
-        }
+        };
+        (self.stream, outcome)
     }
 }
 
-fn events(report: &Report, kind: &str) -> Events {
-    let all: Vec<&Interval> = report.labelled(kind).collect();
-    let both: Vec<Counts> = all.iter().map(|interval| interval.both()).collect();
-    Events {
-        lost: both.iter().map(|counts| counts.lost).collect(),
-        inbound_lost: all.iter().map(|interval| interval.inbound.lost).collect(),
-        duplicated: both.iter().map(|counts| counts.duplicated).sum(),
-        gap_ms: both.iter().map(|counts| milliseconds(counts.longest_gap)).collect(),
-        noise_ms: both.iter().map(|counts| milliseconds(counts.sender_gap)).fold(0.0, f64::max),
+impl Events {
+    fn add(&mut self, report: &Report, kind: &str) {
+        for interval in report.labelled(kind) {
+            let both = interval.both();
+            self.lost.push(both.lost);
+            self.inbound_lost.push(interval.inbound.lost);
+            self.duplicated += both.duplicated;
+            self.gap_ms.push(milliseconds(both.longest_gap));
+            self.noise_ms = self.noise_ms.max(milliseconds(both.sender_gap));
+        }
     }
 }
 

@@ -568,3 +568,17 @@ fn a_check_that_was_begun_with_another_active_port_does_not_end_with_this_one() 
         assert_eq!(elsewhere, w.active().as_deref() == Some("eth0"), "{wait} ms");
     }
 }
+
+#[test]
+fn what_took_over_unchecked_makes_way_for_where_the_bond_was() {
+    let (mut w, eth0, wlan0) = ports(["eth0", "wlan0"], 7, as_usual);
+    // Before anybody could tell that it leads to the neighbour.
+    w.pull(eth0);
+    w.run(ms(5000));
+    w.assert_active("wlan0");
+    w.set_carrier(eth0, true);
+    w.run(ms(5000));
+    w.assert_active("eth0");
+    assert_eq!(w.waiting(wlan0), Some(Waiting::OtherSegment(other(7, 0))));
+    assert!(!w.nics[&wlan0].attached);
+}
