@@ -109,6 +109,17 @@ impl WifiHome {
         Ok((host, radio))
     }
 
+    /// Gives the laptop another radio, with an interface of this name, which is down.
+    ///
+    /// # Errors
+    ///
+    /// When there is no radio left, or an interface of that name.
+    pub fn second_radio(&self, name: &str) -> Result<Radio> {
+        let radio = self.take_radio()?;
+        radio.give(&self.home.laptop, name)?;
+        Ok(radio)
+    }
+
     /// Gives an interface the addresses of host `n` of the segment, and switches it on.
     ///
     /// # Errors

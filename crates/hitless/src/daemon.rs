@@ -228,21 +228,31 @@ impl Daemon {
     }
 
     async fn add_bond(&mut self, mut config: Bond) -> Result<BondId, DriverError> {
-        config.options.fail_over_mac = driver::fail_over_mac(&config, &self.tools).await?;
+        let (policy, why) = driver::fail_over_mac(&config, &self.tools).await?;
+        config.options.fail_over_mac = policy;
         let driver = Driver::open(&config, &self.tools).await?;
-        let result = self.equip(config, driver.clone()).await;
+        let result = self.equip(config, driver.clone(), why).await;
         if result.is_err() && driver.was_made() {
             drop(driver.remove().await);
         }
         result
     }
 
-    async fn equip(&mut self, config: Bond, driver: Driver) -> Result<BondId, DriverError> {
+    async fn equip(
+        &mut self,
+        config: Bond,
+        driver: Driver,
+        own_macs: Option<String>,
+    ) -> Result<BondId, DriverError> {
         let how = if driver.was_made() { "made" } else { "taken over as it was" };
         tracing::info!("{}: {how}, on the {} driver", config.name, driver.name());
         let id = BondId(self.next_bond);
         self.next_bond += 1;
         let mut bond = BondTask::new(id, config, driver, self.tools.clone(), self.heard_sender.clone());
+        if let Some(why) = &own_macs {
+            tracing::info!("{}: fail-over-mac is \"active\": {why}", bond.config.name);
+        }
+        bond.own_macs = own_macs;
         let links = self.eligible(self.tools.netlink.links().await?, &bond);
         bond.present(self.now(), &mut self.probe, &links);
         let observation = bond.driver.observe().await?;
@@ -316,12 +326,12 @@ impl Daemon {
         Ok(())
     }
 
-    /// Where a port refuses the bond's address, and `fail-over-mac` was left to us, all ports keep their own.
+    /// Where a port refuses the bond's address or must not have it, and `fail-over-mac` was left to us, all ports keep their own.
     async fn keep_own_macs(&mut self) -> Result<(), RunError> {
         let refused = self.bonds.iter_mut().filter_map(|(id, bond)| Some((*id, bond.take_refusal()?)));
         for (id, why) in refused.collect::<Vec<_>>() {
             let Some(bond) = self.bonds.get_mut(&id) else { continue };
-            tracing::warn!("{}: fail-over-mac is \"active\" from now on: {why}", bond.config.name);
+            tracing::info!("{}: fail-over-mac is \"active\" from now on: {why}", bond.config.name);
             bond.own_macs = Some(why);
             let config = bond.config.clone();
             self.change_bond(id, config).await?;

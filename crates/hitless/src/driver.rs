@@ -344,26 +344,39 @@ async fn resolve_present(bond: &Bond, tools: &Tools) -> Result<Resolved, DriverE
     })
 }
 
+/// Why two radios are not given one address.
+pub const TWO_RADIOS: &str =
+    "it has two Wi-Fi ports, and at one access point two stations with one address would push each other out";
+
 /// Which `fail-over-mac` to begin with: the one that is configured; where that is to be found out, one address for all,
-/// unless the bond is there already and its ports have addresses of their own.
+/// unless there are two radios, or the bond is there already and its ports have addresses of their own. Then why.
 ///
 /// # Errors
 ///
 /// When the kernel cannot be asked.
-pub async fn fail_over_mac(bond: &Bond, tools: &Tools) -> Result<FailOverMac, DriverError> {
-    let first = match bond.fail_over_mac {
-        MacChoice::Fixed(policy) => return Ok(policy),
-        MacChoice::Auto => FailOverMac::None,
-    };
-    let Some(own) = tools.netlink.link_named(&bond.name).await? else { return Ok(first) };
+pub async fn fail_over_mac(
+    bond: &Bond,
+    tools: &Tools,
+) -> Result<(FailOverMac, Option<String>), DriverError> {
+    match bond.fail_over_mac {
+        MacChoice::Fixed(policy) => return Ok((policy, None)),
+        MacChoice::Auto => {}
+    }
+    let links = tools.netlink.links().await?;
+    let wanted = links.iter().filter(|link| bond.options.preference(&link.name).is_some());
+    if wanted.filter(|link| tools.wireless_kind(link.index).is_some()).count() > 1 {
+        return Ok((FailOverMac::Active, Some(TWO_RADIOS.to_owned())));
+    }
+    let shared = Ok((FailOverMac::None, None));
+    let Some(own) = links.iter().find(|link| link.name == bond.name) else { return shared };
     let entered = tools.ledger.borrow().ports(&bond.name);
     for (index, _) in entered.into_iter().filter(|(_, found)| !found.left) {
-        let port = tools.netlink.link(index).await?;
-        if port.is_some_and(|port| port.mac != own.mac) {
-            return Ok(FailOverMac::Active);
+        if links.iter().any(|port| port.index == index && port.mac != own.mac) {
+            let why = "its ports had addresses of their own when it was taken over".to_owned();
+            return Ok((FailOverMac::Active, Some(why)));
         }
     }
-    Ok(first)
+    shared
 }
 
 /// Can this interface be a port of that bond (its index, 0 where it is not there yet)?

@@ -38,10 +38,10 @@ fn wire_and_wifi(driver: &str) {
     daemon.ask(&["reload"]).unwrap();
     daemon.write_config(&wire_and_home(driver, "miimon = 20")).unwrap();
     daemon.ask(&["reload"]).unwrap();
-    daemon.ask(&["switch", "bond0", "wlan0"]).unwrap();
-    wait_active(&daemon, "wlan0");
-    daemon.ask(&["switch", "bond0", "eth0"]).unwrap();
-    wait_active(&daemon, "eth0");
+    for port in ["wlan0", "eth0"] {
+        daemon.ask(&["switch", "bond0", port]).unwrap();
+        wait_active(&daemon, port);
+    }
     wait_ready(&daemon, &["eth0", "wlan0"]);
     assert_eq!(associations(&wifi, &access_point), 1, "{}", access_point.log());
 

@@ -26,7 +26,11 @@ fn guest_port_joins_by_iwd() {
         let daemon = Daemon::start_with_config(&wifi.home.laptop, &config(PASSPHRASE)).unwrap();
         daemon.wait_bond("bond0", "both ports to be ready", PATIENCE, ready).unwrap();
         let status = wifi_status(&daemon);
-        assert_eq!((&status["manager"], &status["wifi"]["ssid"]), (&"iwd".into(), &"home".into()), "{status:#}");
+        assert_eq!(
+            (&status["manager"], &status["wifi"]["ssid"]),
+            (&"iwd".into(), &"home".into()),
+            "{status:#}"
+        );
         assert_eq!(status["wifi"]["bssid"], access_point.bssid().unwrap(), "{status:#}");
         assert!(status["wifi"]["signal_dbm"].as_i64().is_some_and(|dbm| dbm < 0), "{status:#}");
         let found = daemon.ask(&["wifi", "scan"]).unwrap();
@@ -58,7 +62,11 @@ fn guest_iwd_with_a_wrong_passphrase_is_said() {
             until("the fault", PATIENCE, || {
                 let status = wifi_status(&daemon);
                 let fault = status["wifi"]["fault"].as_str().unwrap_or_default().to_owned();
-                Ok(if fault.contains(said) { Look::Yes(()) } else { Look::No(format!("{status:#}\n{}", daemon.log())) })
+                Ok(if fault.contains(said) {
+                    Look::Yes(())
+                } else {
+                    Look::No(format!("{status:#}\n{}", daemon.log()))
+                })
             })
             .unwrap();
         };
@@ -111,9 +119,9 @@ fn bus(host: &Namespace) -> Running {
     fs::create_dir_all("/run/dbus").unwrap();
     let config = "/run/dbus/guest.conf";
     let text = format!(
-        "<busconfig><type>system</type><listen>unix:path={BUS}</listen><policy context=\"default\">\
-         <allow send_destination=\"*\"/><allow receive_type=\"signal\"/><allow own=\"*\"/><allow user=\"*\"/>\
-         </policy></busconfig>"
+        "<busconfig><listen>unix:path={BUS}</listen><policy context=\"default\">\
+         <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
+         <allow user=\"*\"/></policy></busconfig>"
     );
     fs::write(config, text).unwrap();
     let mut command = Command::new("dbus-daemon");
@@ -133,7 +141,13 @@ fn iwd(host: &Namespace) -> Running {
     command.env("CONFIGURATION_DIRECTORY", "/run/iwd/config").env("STATE_DIRECTORY", "/run/iwd/state");
     let running = Running(host.spawn(command.stdin(Stdio::null())).unwrap());
     until("iwd to be on the bus", PATIENCE, || {
-        let send = ["--system", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.NameHasOwner"];
+        let send = [
+            "--system",
+            "--print-reply",
+            "--dest=org.freedesktop.DBus",
+            "/",
+            "org.freedesktop.DBus.NameHasOwner",
+        ];
         let answer = Command::new("dbus-send").args(send).arg("string:net.connman.iwd").output();
         let answer = answer.map_err(|error| LabError::Broken(format!("dbus-send: {error}")))?;
         Ok(look(String::from_utf8_lossy(&answer.stdout).contains("true")))

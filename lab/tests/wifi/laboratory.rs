@@ -9,13 +9,8 @@ use crate::support::{LIMIT, PATIENCE, SECOND, in_guest};
 
 #[test]
 fn a_guest_with_wifi_runs_a_command() {
-    let command = [
-        "sh",
-        "-c",
-        "echo out; echo err >&2; ip link add bond0 type bond mode active-backup && modprobe mac80211_hwsim && ip -br link >&2; cat /proc/uptime /sys/devices/system/clocksource/*/current_clocksource >&2; exit 7",
-    ];
+    let command = ["sh", "-c", "echo out; ip link add bond0 type bond mode active-backup && exit 7"];
     let output = qemu::run(&command, LIMIT).unwrap();
-    println!("{output:?}");
     assert_eq!((output.code, output.stdout.as_str()), (7, "out\n"), "{output:?}");
 }
 
@@ -28,7 +23,7 @@ fn a_guest_with_wifi_that_hangs_is_killed() {
 #[test]
 fn a_guest_station_joins_by_wpa2() {
     in_guest("laboratory::a_guest_station_joins_by_wpa2", || {
-        joins(Security::Wpa2Psk("correct horse".into()))
+        joins(Security::Wpa2Psk("correct horse".into()));
     });
 }
 
@@ -43,19 +38,16 @@ fn joins(security: Security) {
     let network = Network::new("home", security);
     let access_point = wifi.access_point(network.clone()).unwrap();
     wifi.address(&wifi.home.laptop, "wlan0", 5).unwrap();
-    let start = std::time::Instant::now();
     let supplicant = Supplicant::start(&wifi.home.laptop, "wlan0", &[network], None).unwrap();
     supplicant.wait_joined(PATIENCE).unwrap();
     let mac = supplicant.status("address").unwrap().unwrap();
     access_point.wait_associated(&mac, true, PATIENCE).unwrap();
-    println!("joined after {:?}", start.elapsed());
     assert!(access_point.associations(&mac) >= 1, "{}", access_point.log());
     assert!(access_point.connections(&mac) >= 1, "{}", access_point.log());
     let (near, far) = wifi.home.ends(0);
     let meter = Meter::start(near, far, 500).unwrap();
     meter.wait_flowing(500, PATIENCE).unwrap();
     let total = meter.finish().total();
-    println!("{total:?}");
     assert!(total.sent >= 1000, "{total:?}");
 }
 
@@ -76,7 +68,7 @@ fn a_guest_with_wifi_carries_bonds_of_both_drivers() {
             home.pull("eth0").unwrap();
             daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
             meter.wait_flowing(100, PATIENCE).unwrap();
-            println!("{driver}: {:?}", meter.finish().total());
+            drop(meter);
         }
     });
 }

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bond;
+mod iwd;
 mod join;
 mod kernel;
 mod laboratory;
+mod late;
+mod loss;
+mod radios;
+mod segment;
 mod support;

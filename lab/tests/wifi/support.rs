@@ -50,11 +50,11 @@ pub(crate) fn bond(driver: &str, ports: &str, options: &str) -> String {
     )
 }
 
-/// What an interface is to join: tables of its networks.
+/// What an interface is to join: tables of its networks. Without a country there are fewer channels to look through.
 pub(crate) fn wifi(interface: &str, networks: &[&str]) -> String {
     let tables: String =
         networks.iter().map(|network| format!("[[wifi.{interface}.network]]\n{network}\n")).collect();
-    format!("[wifi.{interface}]\ncountry = \"AT\"\n{tables}")
+    format!("[wifi.{interface}]\n{tables}")
 }
 
 /// A network with the passphrase of all of them.

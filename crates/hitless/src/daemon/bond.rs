@@ -30,7 +30,7 @@ use super::{BondId, ip, peers};
 use crate::causes::chain;
 use crate::config::{Bond, IpConfig, MacChoice};
 use crate::driver::ebpf::parked_name;
-use crate::driver::{Driver, DriverError, Tools};
+use crate::driver::{Driver, DriverError, TWO_RADIOS, Tools};
 
 /// How often what the driver has is compared with what the machine wants, when nothing calls for it.
 const OBSERVE: Duration = Duration::from_secs(5);
@@ -498,11 +498,15 @@ impl BondTask {
         })
     }
 
-    /// Has a port refused the bond's address since this was last asked, and may every port keep its own? Then why.
+    /// Is every port to keep its own address from now on? Then why.
     pub(super) fn take_refusal(&mut self) -> Option<String> {
-        let refusal = self.refusal.take()?;
+        let refusal = self.refusal.take();
         let shared = self.config.options.fail_over_mac == FailOverMac::None;
-        (shared && self.config.fail_over_mac == MacChoice::Auto).then_some(refusal)
+        if !shared || self.config.fail_over_mac != MacChoice::Auto {
+            return None;
+        }
+        let two_radios = || (self.radios.len() > 1).then(|| TWO_RADIOS.to_owned());
+        refusal.or_else(two_radios)
     }
 
     /// Compares what the driver has with what the machine wants, while nothing is under way that would change it.

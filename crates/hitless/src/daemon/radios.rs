@@ -75,6 +75,10 @@ impl Radios {
         Self { wireless, radios: BTreeMap::new(), watched: None }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.radios.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.radios.is_empty()
     }

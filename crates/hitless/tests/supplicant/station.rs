@@ -120,6 +120,13 @@ async fn it_joins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_asked_for_at_once_waits_until_it_is_there() {
+    let fake = Fake::start();
+    let bench = Bench::start(&fake.supplicant(), config(&[network("home", "correct horse")]));
+    assert_eq!(bench.station.networks().await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_happens_is_told() {
     let fake = Fake::start();
     let mut bench = at_home(&fake).await;

@@ -28,7 +28,9 @@ const ROWS: [Row; 18] = [
     ("cable back: lost", |it| total(&it.plugs).to_string()),
     ("  longest gap, ms", |it| format!("{:.0}", worst(&it.plugs.gap_ms))),
     ("  duplicated", |it| it.plugs.duplicated.to_string()),
-    ("nothing happens: lost", |it| total(&it.quiet).to_string()),
+    ("nothing happens: lost on the wire : on the air", |it| {
+        format!("{} : {}", total(&it.wire), total(&it.air))
+    }),
     ("access point dies: gap, median, ms", |it| format!("{:.0}", median(&it.kills.gap_ms))),
     ("  lost, mean", |it| format!("{:.1}", mean(&counts(&it.kills.lost)))),
     ("  longest gap, ms", |it| format!("{:.0}", worst(&it.kills.gap_ms))),

@@ -29,8 +29,10 @@ pub(crate) struct Outcome {
     pub(crate) pulls: Events,
     /// The cable is plugged: back to the wire.
     pub(crate) plugs: Events,
+    /// Nothing happens, between pull and plug: what is lost here is lost on the air.
+    pub(crate) air: Events,
     /// Nothing happens, between plug and pull.
-    pub(crate) quiet: Events,
+    pub(crate) wire: Events,
     /// The access point dies while Wi-Fi is active.
     pub(crate) kills: Events,
     /// What the second station on the same access point sent and got, by the same events.
@@ -70,7 +72,8 @@ pub(crate) struct Sum {
 /// The kinds of events; the first three in the order of [`Outcome::station`].
 const PULL: &str = "pull";
 const PLUG: &str = "plug";
-const QUIET: &str = "quiet";
+const WIRE: &str = "wire";
+const AIR: &str = "air";
 const KILL: &str = "kill";
 
 /// Measures one contender, in a home of its own.
@@ -127,15 +130,15 @@ fn pull(home: &Home, bond: &Bond<'_>, traffic: &mut Traffic, n: usize) -> Result
     home.pull("eth0")?;
     linger(UNDISTURBED)?;
     bond.wait_active("wlan0")?;
+    traffic.mark(AIR, n);
     linger(uneven(n))?;
     traffic.mark(PLUG, n);
     home.plug("eth0")?;
     linger(UNDISTURBED)?;
     bond.wait_active("eth0")?;
     home.wait_forwarding("eth0")?;
-    linger(uneven(n))?;
-    traffic.mark(QUIET, n);
-    linger(UNDISTURBED)
+    traffic.mark(WIRE, n);
+    linger(uneven(n))
 }
 
 /// The access point dies while Wi-Fi is active.
@@ -176,6 +179,10 @@ impl Traffic {
     }
 
     fn mark(&mut self, kind: &str, n: usize) {
+        eprintln!(
+            "MARK {:?} {kind} {n}",
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()
+        );
         for meter in [&mut self.gateway, &mut self.station, &mut self.broadcast] {
             meter.mark(format!("{kind} {n}"));
         }
@@ -194,10 +201,11 @@ impl Traffic {
             contender,
             pulls: events(PULL),
             plugs: events(PLUG),
-            quiet: events(QUIET),
+            air: events(AIR),
+            wire: events(WIRE),
             kills: Events::default(),
-            station: [PULL, PLUG, QUIET].map(|kind| sum(&station, kind)),
-            broadcast: [PULL, PLUG, QUIET].map(|kind| sum(&broadcast, kind)),
+            station: [PULL, PLUG, WIRE].map(|kind| sum(&station, kind)),
+            broadcast: [PULL, PLUG, WIRE].map(|kind| sum(&broadcast, kind)),
             associations: 0,
             stream_broken: None,
             stream_stall_ms: 0.0,

@@ -80,13 +80,11 @@ impl CallError {
 
 impl From<Error> for CallError {
     fn from(error: Error) -> Self {
-        match error {
-            Error::MethodError(name, text, _) => {
-                let name = name.as_str().rsplit('.').next().unwrap_or_default().to_owned();
-                Self::Refused { name, text: text.unwrap_or_default() }
-            }
-            error => Self::Failed(error.to_string()),
+        if let Error::MethodError(name, text, _) = &error {
+            let name = name.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+            return Self::Refused { name, text: text.clone().unwrap_or_default() };
         }
+        Self::Failed(error.to_string())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The part of the loop while iwd is there: does what is wanted next, and tells what happens.
 
+mod orders;
+
 use std::time::Duration;
 
 use hitless_core::mac::MacAddr;
@@ -9,16 +11,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use zbus::Message;
 
+use self::orders::access_point;
 use super::agent::{self, Question};
 use super::fault::IwdFault;
-use super::objects::{Device, Kind, Objects, Phase, STATION, StationView, Visible};
+use super::objects::{Device, Objects, Phase, STATION, StationView, Visible};
 use super::session::{CallError, Heard, Session};
 use super::task::Task;
 use super::wishes::Next;
 use crate::wifi::network::{Network, Secret, Security};
-use crate::wifi::station::{
-    AccessPoint, Command, Fault, KnownNetwork, Protection, Reply, StationError, StationState,
-};
+use crate::wifi::station::{AccessPoint, Fault, Reply, StationError, StationState};
 use crate::wifi::supplicant::backoff::Backoff;
 
 /// How long it may take to join the network that was asked for.
@@ -242,8 +243,8 @@ impl<'a> Visit<'a> {
             let now = Instant::now();
             let begun = match self.task.wishes.next(now, station, &self.visible, self.looked) {
                 Next::Wait => return,
-                Next::Join { network, path: found } => self.join(network, Some(found), path),
-                Next::JoinHidden(network) => self.join(network, None, path),
+                Next::Join { network, path: found } => self.join(&network, Some(found), path),
+                Next::JoinHidden(network) => self.join(&network, None, path),
                 Next::Look if now >= self.look_at => return self.look(path).await,
                 Next::Look => return,
             };
@@ -262,15 +263,15 @@ impl<'a> Visit<'a> {
     }
 
     /// Says whether iwd is on its way.
-    fn join(&mut self, network: Network, path: Option<String>, station: &str) -> bool {
-        match self.begin_attempt(&network, path, station) {
+    fn join(&mut self, network: &Network, path: Option<String>, station: &str) -> bool {
+        match self.begin_attempt(network, path, station) {
             Ok(attempt) => {
                 tracing::debug!("{}: iwd is to join {}", self.task.setup.interface, network.ssid);
                 self.attempt = Some(attempt);
                 true
             }
             Err(fault) => {
-                self.failed(&network, fault);
+                self.failed(network, fault);
                 false
             }
         }
@@ -437,175 +438,6 @@ impl<'a> Visit<'a> {
         let out = station.phase == Phase::Disconnected && !self.task.wishes.stays_out;
         let retry = self.task.wishes.retry_at().filter(|at| out && *at > now);
         [goal, look, retry].into_iter().flatten().min()
-    }
-
-    // ---- what is asked for ---------------------------------------------------------------------------------------
-
-    async fn command(&mut self, command: Command) -> Option<End> {
-        match command {
-            Command::Scan(reply) => self.scan(reply).await,
-            Command::Networks(reply) => drop(reply.send(Ok(self.networks()))),
-            Command::Connect(network, reply) => self.connect(*network, reply),
-            Command::Disconnect(reply) => drop(reply.send(self.disconnect().await)),
-            Command::Reconnect(reply) => {
-                self.task.wishes.stays_out = false;
-                self.task.wishes.forgive_all();
-                self.hurry();
-                let _ = reply.send(self.ready().map(drop));
-            }
-            Command::Forget(ssid, reply) => drop(reply.send(self.forget(&ssid).await)),
-            Command::Configure(config, reply) => {
-                self.task.configure(*config);
-                self.hurry();
-                let _ = reply.send(Ok(()));
-            }
-            Command::Resumed(reply) => {
-                self.hurry();
-                let _ = reply.send(self.ready().map(drop));
-            }
-            Command::Release(reply) => {
-                if let Err(error) = self.session.unregister_agent().await {
-                    tracing::debug!(%error, "iwd still wants to ask us");
-                }
-                let _ = reply.send(Ok(()));
-                return Some(End::Released);
-            }
-        }
-        None
-    }
-
-    /// Whatever is to be done is done now.
-    fn hurry(&mut self) {
-        self.looked = false;
-        self.visible.clear();
-        self.look_at = Instant::now();
-        self.pauses = Backoff::default();
-    }
-
-    /// The station's object.
-    fn ready(&self) -> Result<String, StationError> {
-        let device = self.device().filter(|device| device.station.is_some());
-        device.map(|device| device.path).ok_or_else(|| self.task.not_ready())
-    }
-
-    async fn scan(&mut self, reply: Reply<Vec<AccessPoint>>) {
-        let path = match self.ready() {
-            Ok(path) => path,
-            Err(error) => return drop(reply.send(Err(error))),
-        };
-        match self.session.scan(&path).await {
-            Ok(()) => self.scans.push(reply),
-            Err(error) => {
-                tracing::debug!(%error, "iwd does not look around");
-                let interface = self.task.setup.interface.clone();
-                let _ = reply.send(Err(StationError::ScanFailed { interface }));
-            }
-        }
-    }
-
-    fn connect(&mut self, network: Network, reply: Reply<()>) {
-        if let Err(error) = self.ready() {
-            return drop(reply.send(Err(error)));
-        }
-        if self.goal.is_some() {
-            let interface = self.task.setup.interface.clone();
-            return drop(reply.send(Err(StationError::Busy { interface })));
-        }
-        self.hurry();
-        self.task.wishes.goal = Some(network);
-        self.goal = Some(Goal { reply, deadline: Instant::now() + GOAL, misses: 0 });
-    }
-
-    /// Says what has become of the network that was asked for, once that is clear.
-    fn judge_goal(&mut self, station: &StationView) {
-        let (Some(goal), Some(network)) = (&self.goal, self.task.wishes.goal.clone()) else { return };
-        if self.attempt.is_none() && self.joined.as_ref().is_some_and(|joined| joined.ssid == network.ssid) {
-            self.succeeded(&network);
-        } else if self.attempt.is_none() && goal.misses >= MISSES {
-            self.finish(Err(Fault::NetworkNotFound.into()));
-        } else if Instant::now() >= goal.deadline {
-            tracing::debug!(?station, "not joined in time");
-            self.finish(Err(StationError::Timeout { ssid: network.ssid }));
-        }
-    }
-
-    fn finish(&mut self, result: Result<(), StationError>) {
-        self.task.wishes.goal = None;
-        if let Some(goal) = self.goal.take() {
-            let _ = goal.reply.send(result);
-        }
-    }
-
-    async fn disconnect(&mut self) -> Result<(), StationError> {
-        let path = self.ready()?;
-        self.finish(Err(StationError::Interrupted));
-        self.task.wishes.stays_out = true;
-        self.session.leave(&path).await.map_err(refused)
-    }
-
-    async fn forget(&mut self, ssid: &Ssid) -> Result<(), StationError> {
-        let wanted = self.task.wishes.forget(ssid);
-        let known = self.objects.known().into_iter().filter(|known| known.ssid == *ssid);
-        let known: Vec<_> = known.collect();
-        for network in &known {
-            self.session.forget(&network.path).await.map_err(refused)?;
-        }
-        if wanted || !known.is_empty() {
-            return Ok(());
-        }
-        Err(StationError::UnknownNetwork { interface: self.task.setup.interface.clone(), ssid: ssid.clone() })
-    }
-
-    fn networks(&self) -> Vec<KnownNetwork> {
-        let is_current = |ssid: &Ssid| matches!(self.task.state(), StationState::Joined { ssid: joined, .. } if joined == ssid);
-        let wishes = &self.task.wishes;
-        let ours = wishes.wanted().into_iter().map(|network| KnownNetwork {
-            ssid: network.ssid.clone(),
-            security: Some(security_word(&network.security)),
-            priority: Some(network.priority),
-            current: is_current(&network.ssid),
-            disabled: wishes.fault(&network.ssid).cloned(),
-        });
-        let known = self.objects.known().into_iter().filter(|known| wishes.wants(&known.ssid).is_none());
-        let theirs = known.map(|known| KnownNetwork {
-            current: is_current(&known.ssid),
-            ssid: known.ssid,
-            security: None,
-            priority: None,
-            disabled: None,
-        });
-        ours.chain(theirs).collect()
-    }
-}
-
-fn refused(error: CallError) -> StationError {
-    StationError::Refused { problem: format!("iwd does not do it: {error}") }
-}
-
-fn security_word(security: &Security) -> &'static str {
-    match security {
-        Security::Open => "open",
-        Security::Owe => "owe",
-        Security::Psk(_) => "psk",
-        Security::Sae(_) => "sae",
-        Security::Eap(_) => "802.1x",
-    }
-}
-
-/// What iwd tells of a network in range: it does not say on which channel its access points are, nor (before 2.17 or
-/// so) which ones it has.
-fn access_point(seen: &Visible) -> AccessPoint {
-    AccessPoint {
-        ssid: Some(seen.ssid.clone()),
-        bssid: seen.bssid.unwrap_or_default(),
-        signal_dbm: seen.signal_dbm,
-        frequency_mhz: 0,
-        protection: match seen.kind {
-            Kind::Open => Protection::Open,
-            Kind::Psk => Protection::Wpa2,
-            Kind::Enterprise => Protection::Enterprise,
-            Kind::Other => Protection::Obsolete,
-        },
     }
 }
 

@@ -108,13 +108,7 @@ impl Wishes {
         let tries = self.blames.get(ssid).map_or(1, |blame| blame.tries.saturating_add(1));
         let doubled = FIRST_RETRY.saturating_mul(1 << (tries - 1).min(6));
         let pause = doubled.min(LONGEST_RETRY);
-        let fault = match fault {
-            Fault::WrongPassphrase { ssid, .. } => {
-                Fault::WrongPassphrase { ssid, tries, retry_in: Some(pause) }
-            }
-            Fault::ConnectionFailed { ssid, .. } => Fault::ConnectionFailed { ssid, retry_in: Some(pause) },
-            other => other,
-        };
+        let fault = with_retry(fault, tries, pause);
         self.blames.insert(ssid.clone(), Blame { fault, tries, retry_at: now + pause });
     }
 
@@ -181,6 +175,26 @@ impl Wishes {
 
     fn may_try(&self, now: Instant, network: &Network) -> bool {
         self.blames.get(&network.ssid).is_none_or(|blame| blame.retry_at <= now)
+    }
+}
+
+fn with_retry(fault: Fault, tries: u32, pause: Duration) -> Fault {
+    match fault {
+        Fault::WrongPassphrase { ssid, .. } => Fault::WrongPassphrase { ssid, tries, retry_in: Some(pause) },
+        Fault::ConnectionFailed { ssid, .. } => Fault::ConnectionFailed { ssid, retry_in: Some(pause) },
+        Fault::NetworkNotFound
+        | Fault::AuthRejected { .. }
+        | Fault::EapFailed { .. }
+        | Fault::CertificateRefused { .. }
+        | Fault::RadioOff
+        | Fault::NoSupplicant
+        | Fault::Unusable(_)
+        | Fault::SupplicantDied { .. }
+        | Fault::CannotStart { .. }
+        | Fault::InterfaceRefused { .. }
+        | Fault::NotManaged { .. }
+        | Fault::Iwd(_)
+        | Fault::Unreachable { .. } => fault,
     }
 }
 

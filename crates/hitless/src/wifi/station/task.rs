@@ -53,6 +53,8 @@ pub(super) struct Task {
     /// The network that somebody chose, while all others are disabled, and since when it is lost.
     chosen: Option<(NetworkId, Option<Instant>)>,
     scans: Vec<(Reply<Vec<AccessPoint>>, Instant)>,
+    /// What was asked for before it was known whether wpa_supplicant comes.
+    early: Vec<Command>,
     /// When a scan that failed is tried again: something else may have had the radio.
     rescan: Option<Instant>,
     backoff: Backoff,
@@ -86,6 +88,7 @@ impl Task {
             attempt: None,
             chosen: None,
             scans: Vec::new(),
+            early: Vec::new(),
             rescan: None,
             backoff: Backoff::default(),
         }
@@ -187,33 +190,48 @@ impl Task {
     /// What is asked for while wpa_supplicant is not there.
     async fn absent(&mut self, command: Option<Command>) -> Next {
         match command {
-            None => return Next::End,
-            Some(Command::Scan(reply)) => self.not_ready(reply),
-            Some(Command::Networks(reply)) => self.not_ready(reply),
-            Some(
-                Command::Connect(_, reply)
-                | Command::Disconnect(reply)
-                | Command::Reconnect(reply)
-                | Command::Forget(_, reply)
-                | Command::Resumed(reply),
-            ) => self.not_ready(reply),
+            None => Next::End,
             Some(Command::Configure(config, reply)) => {
                 self.setup.config = *config;
                 answer(reply, Ok(()));
-                return Next::Anew;
+                Next::Anew
             }
             Some(Command::Release(reply)) => {
                 session::release(&self.setup, None).await;
                 answer(reply, Ok(()));
-                return Next::End;
+                Next::End
+            }
+            Some(command) => {
+                if *self.track.state() == StationState::Starting {
+                    self.early.push(command);
+                } else {
+                    self.refuse(command);
+                }
+                Next::On
             }
         }
-        Next::On
+    }
+
+    fn refuse(&self, command: Command) {
+        match command {
+            Command::Scan(reply) => self.not_ready(reply),
+            Command::Networks(reply) => self.not_ready(reply),
+            Command::Connect(_, reply)
+            | Command::Disconnect(reply)
+            | Command::Reconnect(reply)
+            | Command::Forget(_, reply)
+            | Command::Configure(_, reply)
+            | Command::Resumed(reply)
+            | Command::Release(reply) => self.not_ready(reply),
+        }
     }
 
     /// With wpa_supplicant there, until the station ends.
     async fn serve(&mut self, session: Session, generation: Option<u64>) -> Result<(), Fault> {
         self.begin(&session).await.map_err(|error| unreachable(&error))?;
+        for command in std::mem::take(&mut self.early) {
+            self.asked(&session, command).await.map_err(|error| unreachable(&error))?;
+        }
         let mut check = Instant::now() + CHECK;
         loop {
             let wake = self.next_deadline(check);
@@ -634,6 +652,9 @@ impl Task {
     fn fail(&mut self, fault: Fault) {
         let told = self.track.fail(fault);
         self.tell_all(told);
+        for command in std::mem::take(&mut self.early) {
+            self.refuse(command);
+        }
     }
 
     fn not_ready<T>(&self, reply: Reply<T>) {
