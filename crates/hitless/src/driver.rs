@@ -354,10 +354,7 @@ pub const TWO_RADIOS: &str =
 /// # Errors
 ///
 /// When the kernel cannot be asked.
-pub async fn fail_over_mac(
-    bond: &Bond,
-    tools: &Tools,
-) -> Result<(FailOverMac, Option<String>), DriverError> {
+pub async fn fail_over_mac(bond: &Bond, tools: &Tools) -> Result<(FailOverMac, Option<String>), DriverError> {
     match bond.fail_over_mac {
         MacChoice::Fixed(policy) => return Ok((policy, None)),
         MacChoice::Auto => {}

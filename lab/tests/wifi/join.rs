@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use hitless_lab::wait::linger;
@@ -17,6 +18,9 @@ use crate::support::{
 };
 
 const WRONG: &str = "staple battery horse";
+
+/// Where wpa_supplicant tells what happens to it.
+const SYSLOG: &str = "/dev/log";
 
 #[test]
 fn guest_wpa3_transition_hidden_and_owe() {
@@ -162,9 +166,7 @@ fn stations(daemon: &Daemon<'_>) -> Value {
 
 /// Everything that a daemon does with passphrases, and where they are afterwards.
 fn secrets_and_commands() {
-    // What would go to the journal.
-    let journal = UnixDatagram::bind("/dev/log").unwrap();
-    journal.set_nonblocking(true).unwrap();
+    let journal = Journal::open();
     let home = home_with(3);
     let access_point = home.access_point(home_network()).unwrap();
     let attic =
@@ -245,9 +247,8 @@ fn secrets_and_commands() {
     }
 
     said.add("the daemon's log", daemon.log().as_bytes());
-    let mut datagram = vec![0; 64 * 1024];
-    while let Ok(length) = journal.recv(&mut datagram) {
-        said.add("syslog", &datagram[..length]);
+    for line in journal.close() {
+        said.add("syslog", &line);
     }
     assert!(said.all.iter().any(|(what, _)| what == "syslog"), "wpa_supplicant logs to syslog");
     processes(&mut said);
@@ -260,6 +261,28 @@ fn in_network(daemon: &Daemon<'_>, ssid: &str) {
     wait_port(daemon, "wlan0", &format!("in \"{ssid}\""), |port| {
         is_ready(port) && port["wifi"]["ssid"] == ssid
     });
+}
+
+/// What would go to the journal. It is read all the time: whoever writes there waits for that.
+struct Journal(thread::JoinHandle<Vec<Vec<u8>>>);
+
+impl Journal {
+    fn open() -> Self {
+        let socket = UnixDatagram::bind(SYSLOG).unwrap();
+        Self(thread::spawn(move || {
+            let mut lines = Vec::new();
+            let mut datagram = vec![0; 64 * 1024];
+            while let Ok(length @ 1..) = socket.recv(&mut datagram) {
+                lines.push(datagram[..length].to_vec());
+            }
+            lines
+        }))
+    }
+
+    fn close(self) -> Vec<Vec<u8>> {
+        UnixDatagram::unbound().unwrap().send_to(&[], SYSLOG).unwrap();
+        self.0.join().unwrap()
+    }
 }
 
 /// All that anybody could have read.

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::symlink;
 
+use hitless_lab::error::LabError;
 use hitless_lab::wifi::{Supplicant, WifiHome};
 use hitless_lab::{Daemon, Meter};
 
 use crate::support::{
-    PATIENCE, associations, bond, by_passphrase, end, entry, home_network, home_with, in_guest, is_ready, mac,
+    PATIENCE, associations, bond, by_passphrase, end, entry, home_network, home_with, in_guest, mac,
     wait_active, wait_port, wait_ready, wifi, wire_and_home,
 };
 
@@ -162,11 +163,7 @@ fn follow_is_refused() {
     laptop.ip("link set wlan0 name air0").unwrap();
     let hidden = bond("ebpf", r#"["eth0", "air0"]"#, "fail-over-mac = \"follow\"");
     daemon.write_config(&hidden).unwrap();
-    daemon.restart().unwrap();
-    wait_active(&daemon, "eth0");
-    let port = wait_port(&daemon, "air0", "refused", |port| {
-        port["waiting"].as_str().is_some_and(|waiting| waiting.contains("Wi-Fi"))
-    });
-    assert!(port["waiting"].as_str().unwrap().contains("follow"), "{port:#}");
-    assert!(!is_ready(&port));
+    let Err(LabError::DaemonEnded { log, .. }) = daemon.restart() else { panic!("it was not refused") };
+    assert!(log.contains("air0 cannot be a port") && log.contains("follow"), "{log}");
+    assert!(laptop.ip("link show dev bond0").is_err(), "nothing is left");
 }

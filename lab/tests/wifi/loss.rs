@@ -1,6 +1,6 @@
 //! How a port loses its network, and gets it back.
 
-use hitless_lab::wifi::WifiHome;
+use hitless_lab::wifi::{AccessPoint, WifiHome};
 use hitless_lab::{Daemon, Meter};
 use serde_json::Value;
 
@@ -80,9 +80,11 @@ fn access_point_gone() {
 
 fn radio_off() {
     let wifi = home_with(2);
-    let _access_point = wifi.access_point(home_network()).unwrap();
-    let daemon = Daemon::start_with_config(&wifi.home.laptop, &air_first()).unwrap();
+    let access_point = wifi.access_point(home_network()).unwrap();
+    let config = air_first().replace("[bond.bond0.ip]", "signal-min = -70\n[bond.bond0.ip]");
+    let daemon = Daemon::start_with_config(&wifi.home.laptop, &config).unwrap();
     wait_ready(&daemon, &["wlan0", "eth0"]);
+    far_away(&wifi, &access_point, &daemon);
     let (near, far) = wifi.home.ends(0);
     let meter = Meter::start(near, far, 100).unwrap();
     meter.wait_flowing(50, PATIENCE).unwrap();
@@ -106,6 +108,21 @@ fn radio_off() {
     wait_ready(&daemon, &["wlan0", "eth0"]);
     meter.wait_flowing(50, PATIENCE).unwrap();
     drop(meter);
+}
+
+/// A weak signal makes a port a worse one, not a dead one.
+fn far_away(wifi: &WifiHome, access_point: &AccessPoint<'_>, daemon: &Daemon<'_>) {
+    access_point.radio.set_signal(-85).unwrap();
+    wait_active(daemon, "eth0");
+    let bond = daemon.bond("bond0").unwrap();
+    assert_eq!(cause(&bond), "signal_low", "{bond:#}");
+    assert_eq!(entry(&bond, "wlan0")["link"], "up", "{bond:#}");
+    wifi.home.pull("eth0").unwrap();
+    wait_active(daemon, "wlan0");
+    wifi.home.plug("eth0").unwrap();
+    wait_active(daemon, "eth0");
+    access_point.radio.set_signal(-50).unwrap();
+    wait_ready(daemon, &["wlan0", "eth0"]);
 }
 
 /// The program that holds the association is gone, and the association with it.
@@ -165,8 +182,11 @@ fn roams() {
     let after = daemon.bond("bond0").unwrap();
     assert_eq!(before["last_failover"], after["last_failover"]);
     assert_eq!(entry(&before, "wlan0")["link_failures"], entry(&after, "wlan0")["link_failures"]);
-    let told: Vec<Value> =
-        watch.events().into_iter().filter(|event| event["kind"] == "carrier" || event["kind"] == "failover").collect();
+    let told: Vec<Value> = watch
+        .events()
+        .into_iter()
+        .filter(|event| event["kind"] == "carrier" || event["kind"] == "failover")
+        .collect();
     assert!(told.is_empty(), "{told:?}");
     drop(meter);
 }

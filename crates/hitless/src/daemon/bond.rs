@@ -56,6 +56,10 @@ pub(super) enum Completion {
     },
     /// Ports that the configuration does not know were given back.
     StrangersReturned,
+    /// A Wi-Fi interface that was given back is on, or not.
+    SwitchedOn {
+        result: Result<(), RequestError>,
+    },
     /// The bond has its addresses, or not.
     Addressed {
         result: Result<(), RequestError>,
@@ -116,6 +120,8 @@ pub(super) struct BondTask {
     addressing: Option<Addressing>,
     /// Were ports given back lately that are not wanted any more?
     returned: bool,
+    /// Wi-Fi ports that have left for the network that they joined, and can join another only if they are switched on.
+    astray: Vec<PortId>,
     actions_begun: u64,
     /// Actions and observations under way.
     pub(super) under_way: usize,
@@ -148,6 +154,7 @@ impl BondTask {
             addresses: IpConfig::default(),
             addressing: None,
             returned: false,
+            astray: Vec::new(),
             actions_begun: 0,
             under_way: 0,
         }
@@ -411,9 +418,10 @@ impl BondTask {
         }
         work.extend(self.observe(now()));
         work.extend(self.address(now()));
-        self.under_way += work.len();
         let notices: Vec<_> = std::iter::from_fn(|| self.machine.poll_notice()).collect();
         self.forget_returned(&notices);
+        work.extend(self.switch_on());
+        self.under_way += work.len();
         (work, notices)
     }
 
@@ -424,13 +432,28 @@ impl BondTask {
                 self.met
                     .extend(self.ports.iter().filter(|(_, seen)| seen.link.name == *port).map(|(id, _)| *id));
             }
-            if let Notice::Detached { port } = notice
-                && !self.wants(port)
-            {
+            let Notice::Detached { port } = notice else { continue };
+            if self.wants(port) {
+                let stations = self.ports.iter().filter(|(id, _)| self.radios.seen(**id).is_some());
+                self.astray.extend(stations.filter(|(_, seen)| seen.link.name == *port).map(|(id, _)| *id));
+            } else {
                 self.ports.retain(|_, seen| seen.link.name != *port);
                 self.returned = true;
             }
         }
+    }
+
+    /// A station that was found switched off is off again now, and would never join the network that it is waited for in.
+    fn switch_on(&mut self) -> Vec<Work> {
+        let astray = std::mem::take(&mut self.astray);
+        let switch_on = |port: PortId| -> Work {
+            let (bond, netlink) = (self.id, self.tools.netlink.clone());
+            Box::pin(async move {
+                let result = netlink.set_up(port.0, true).await;
+                completed(bond, Completion::SwitchedOn { result })
+            })
+        };
+        astray.into_iter().map(switch_on).collect()
     }
 
     /// Were ports given back since this was last asked?
@@ -577,6 +600,13 @@ impl BondTask {
             }
             Completion::StrangersReturned => {
                 self.returned = true;
+                None
+            }
+            Completion::SwitchedOn { result } => {
+                if let Err(error) = result.or_else(|error| if error.is_gone() { Ok(()) } else { Err(error) })
+                {
+                    tracing::warn!(bond = self.config.name, error = chain(&error), "a station stays off");
+                }
                 None
             }
             Completion::Addressed { result } => {

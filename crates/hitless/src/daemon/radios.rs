@@ -148,7 +148,8 @@ impl Radios {
             }
             WirelessEvent::Disconnected { reason, by_peer, .. } => {
                 radio.left(*by_peer || *reason == Some(INACTIVITY));
-                vec![Event::Station { port, station: radio.station() }]
+                // It may be old news, and the station with another access point by now.
+                self.look(now, port).into_iter().collect()
             }
             WirelessEvent::BeaconLoss { .. } => {
                 radio.silent = radio.seen.association.is_some();

@@ -38,33 +38,34 @@ pub enum Beat {
 pub struct Pulse {
     last: Counters,
     counted: Instant,
-    /// When it last gave a sign of life, and how many frames were unanswered then.
-    sign: Instant,
+    /// For how long it has given no sign of life while somebody counted, and how many frames were unanswered before.
+    quiet: Duration,
     unanswered: u32,
 }
 
 impl Pulse {
     /// Begins to count: so far, it is there.
     pub fn begin(now: Instant, counters: Counters) -> Self {
-        Self { last: counters, counted: now, sign: now, unanswered: counters.unanswered }
+        Self { last: counters, counted: now, quiet: Duration::ZERO, unanswered: counters.unanswered }
     }
 
     /// Counts.
     pub fn beat(&mut self, now: Instant, counters: Counters, beacon_interval: Option<Duration>) -> Beat {
         let alive = self.is_sign_of_life(now, &counters);
+        // While the whole machine stood still, nobody could have heard a thing.
+        self.quiet += (now - self.counted).min(BEAT * 2);
         self.last = counters;
         self.counted = now;
         if alive {
-            self.sign = now;
+            self.quiet = Duration::ZERO;
             self.unanswered = counters.unanswered;
             return Beat::Alive;
         }
-        let quiet = now - self.sign;
         // The driver's 32-bit counters wrap.
         let unanswered = counters.unanswered.wrapping_sub(self.unanswered);
         let unheard = counters.beacons.is_some()
-            && quiet >= beacon_interval.unwrap_or(BEACON_INTERVAL).saturating_mul(BEACONS);
-        let missed = unheard || (unanswered >= UNANSWERED && quiet >= UNANSWERED_TIME);
+            && self.quiet >= beacon_interval.unwrap_or(BEACON_INTERVAL).saturating_mul(BEACONS);
+        let missed = unheard || (unanswered >= UNANSWERED && self.quiet >= UNANSWERED_TIME);
         if missed { Beat::Missed } else { Beat::Quiet }
     }
 
@@ -120,8 +121,17 @@ mod tests {
         for (n, sign) in (1..).zip(signs) {
             assert_eq!(pulse.beat(at(n * 400), sign, None), Beat::Alive, "{sign:?}");
         }
-        assert_eq!(pulse.beat(at(1600), counters(1, 1, 200), None), Beat::Missed);
-        assert_eq!(pulse.beat(at(1640), counters(2, 1, 200), None), Beat::Alive, "and back");
+        assert_eq!(pulse.beat(at(1240), counters(1, 1, 200), None), Beat::Quiet);
+        assert_eq!(pulse.beat(at(1280), counters(1, 1, 200), None), Beat::Quiet);
+        assert_eq!(pulse.beat(at(1320), counters(1, 1, 200), None), Beat::Missed);
+        assert_eq!(pulse.beat(at(1360), counters(2, 1, 200), None), Beat::Alive, "and back");
+    }
+
+    #[test]
+    fn a_machine_that_stood_still_has_missed_nothing() {
+        let mut pulse = Pulse::begin(at(0), counters(5, 100, 0));
+        assert_eq!(pulse.beat(at(5000), counters(5, 100, 50), None), Beat::Quiet);
+        assert_eq!(pulse.beat(at(5040), counters(6, 100, 50), None), Beat::Alive);
     }
 
     #[test]

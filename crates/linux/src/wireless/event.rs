@@ -50,6 +50,8 @@ const DEL_STATION: u8 = 20;
 const REG_CHANGE: u8 = 36;
 const AUTHENTICATE: u8 = 37;
 const ASSOCIATE: u8 = 38;
+const DEAUTHENTICATE: u8 = 39;
+const DISASSOCIATE: u8 = 40;
 const CONNECT: u8 = 46;
 const ROAM: u8 = 47;
 const DISCONNECT: u8 = 48;
@@ -59,6 +61,7 @@ const WIPHY_REG_CHANGE: u8 = 113;
 const PORT_AUTHORIZED: u8 = 125;
 
 /// Attributes (`enum nl80211_attrs`) that only events have.
+const ATTR_FRAME: u16 = 51;
 const ATTR_REASON_CODE: u16 = 54;
 const ATTR_TIMED_OUT: u16 = 65;
 const ATTR_DISCONNECTED_BY_AP: u16 = 71;
@@ -120,7 +123,7 @@ pub enum WirelessEvent {
         /// The access point.
         bssid: MacAddr,
     },
-    /// A station is associated no longer.
+    /// A station is associated no longer. May be said twice: when one side says so, and when all is over.
     Disconnected {
         /// The interface.
         index: u32,
@@ -328,6 +331,22 @@ struct Said {
     by_peer: bool,
     frequency_mhz: Option<u32>,
     quality: Option<Quality>,
+    farewell: Option<Farewell>,
+}
+
+/// The management frame by which one side ended an association (IEEE 802.11, 9.3.3.4 and 9.3.3.11).
+#[derive(Clone, Copy, Debug)]
+struct Farewell {
+    by_peer: bool,
+    reason: u16,
+}
+
+/// Reads a deauthentication or disassociation: a header of 24 octets with the sender's address and the access point's, and
+/// the reason.
+fn farewell(frame: &[u8]) -> Option<Farewell> {
+    let (from, access_point) = (frame.get(10..16)?, frame.get(16..22)?);
+    let reason = u16::from_le_bytes(frame.get(24..26)?.try_into().ok()?);
+    Some(Farewell { by_peer: from == access_point, reason })
 }
 
 /// What happened to the quality of a connection.
@@ -351,6 +370,7 @@ impl Said {
                 ATTR_DISCONNECTED_BY_AP => said.by_peer = true,
                 ATTR_WIPHY_FREQ => said.frequency_mhz = u32_in(value),
                 ATTR_CQM => said.quality = quality(value),
+                ATTR_FRAME => said.farewell = farewell(value),
                 _ => {}
             }
         }
@@ -397,6 +417,10 @@ fn event(message: &Message<'_>) -> Option<WirelessEvent> {
     Some(match message.command {
         NEW_STATION => WirelessEvent::Joining { index, bssid: bssid? },
         DEL_STATION => WirelessEvent::Left { index, bssid: bssid? },
+        DEAUTHENTICATE | DISASSOCIATE => {
+            let Farewell { by_peer, reason } = said.farewell?;
+            WirelessEvent::Disconnected { index, reason: Some(reason), by_peer }
+        }
         // Refusals in so many words are followed by a result, or by another try of the supplicant.
         AUTHENTICATE | ASSOCIATE if said.timed_out => WirelessEvent::Refused { index, bssid, status: None },
         CONNECT => match said.status {

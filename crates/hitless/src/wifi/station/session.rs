@@ -305,6 +305,9 @@ fn write_config(setup: &Setup) -> Result<PathBuf, Fault> {
 
 /// Where somebody else's wpa_supplicant listens for this interface.
 async fn find_existing(setup: &Setup) -> Result<Address, Fault> {
+    // Our ends of the sockets are there.
+    let made = setup.supplicant.make_directory();
+    made.map_err(|error| Fault::Unreachable { problem: chain(&error) })?;
     let place = setup.supplicant.existing();
     let socket = place.join(&setup.interface);
     if socket.exists() {

@@ -191,6 +191,15 @@ impl Supplicant {
         &self.directory
     }
 
+    /// Makes the directory, for whoever only speaks to a process that somebody else has started.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn make_directory(&self) -> Result<(), ProcessError> {
+        private_directory(&self.directory)
+    }
+
     /// By which of its drivers it gets at interfaces.
     pub fn driver(&self) -> &'static str {
         self.options.driver
