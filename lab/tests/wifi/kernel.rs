@@ -75,7 +75,8 @@ fn short(event: &WirelessEvent) -> Option<String> {
         | WirelessEvent::Refused { .. }
         | WirelessEvent::Roamed { .. }
         | WirelessEvent::Overrun => format!("{event:?}"),
-        WirelessEvent::Authorized { .. }
+        WirelessEvent::Farewell { .. }
+        | WirelessEvent::Authorized { .. }
         | WirelessEvent::PacketLoss { .. }
         | WirelessEvent::SignalCrossed { .. }
         | WirelessEvent::ChannelChanged { .. }

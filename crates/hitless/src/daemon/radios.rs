@@ -129,6 +129,7 @@ impl Radios {
             | WirelessEvent::Roamed { index, .. }
             | WirelessEvent::Authorized { index, .. }
             | WirelessEvent::Left { index, .. }
+            | WirelessEvent::Farewell { index, .. }
             | WirelessEvent::Disconnected { index, .. }
             | WirelessEvent::BeaconLoss { index }
             | WirelessEvent::PacketLoss { index, .. }
@@ -144,6 +145,10 @@ impl Radios {
                 if radio.seen.association.as_ref().is_none_or(|association| association.bssid == *bssid) {
                     radio.left(false);
                 }
+                vec![Event::Station { port, station: radio.station() }]
+            }
+            WirelessEvent::Farewell { reason, by_peer, .. } => {
+                radio.left(*by_peer || *reason == INACTIVITY);
                 vec![Event::Station { port, station: radio.station() }]
             }
             WirelessEvent::Disconnected { reason, by_peer, .. } => {

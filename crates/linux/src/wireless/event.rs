@@ -5,10 +5,10 @@
 //! | what happens | events |
 //! |---|---|
 //! | association | [`Joining`](WirelessEvent::Joining), [`Connected`](WirelessEvent::Connected); keys are agreed on after that |
-//! | roaming | [`Left`](WirelessEvent::Left), [`Disconnected`](WirelessEvent::Disconnected) by ourselves, then as an association |
-//! | thrown out | `Left`, `Disconnected` by the access point |
-//! | access point dead | [`BeaconLoss`](WirelessEvent::BeaconLoss), then `Left`, `Disconnected` by ourselves (reason 4) |
-//! | switched off by rfkill | `Left`, `Disconnected` by ourselves (reason 3) |
+//! | roaming | [`Left`](WirelessEvent::Left), [`Farewell`](WirelessEvent::Farewell), [`Disconnected`](WirelessEvent::Disconnected) by ourselves, then as an association |
+//! | thrown out | `Left`, `Farewell`, `Disconnected` by the access point |
+//! | access point dead | [`BeaconLoss`](WirelessEvent::BeaconLoss), then `Left`, `Farewell`, `Disconnected` by ourselves (reason 4) |
+//! | switched off by rfkill | `Left`, `Farewell`, `Disconnected` by ourselves (reason 3) |
 //!
 //! [`Roamed`](WirelessEvent::Roamed) comes from drivers whose firmware roams. After each disconnection the country's rules are
 //! forgotten ([`RegulatoryChanged`](WirelessEvent::RegulatoryChanged)). With frames on their way, a dead access point shows
@@ -123,7 +123,17 @@ pub enum WirelessEvent {
         /// The access point.
         bssid: MacAddr,
     },
-    /// A station is associated no longer. May be said twice: when one side says so, and when all is over.
+    /// One side has said that the association is over. Comes before [`WirelessEvent::Disconnected`], by as long as the
+    /// kernel takes to get round to that.
+    Farewell {
+        /// The interface.
+        index: u32,
+        /// Why (IEEE 802.11, reason codes).
+        reason: u16,
+        /// The access point has said it, and not we.
+        by_peer: bool,
+    },
+    /// A station is associated no longer.
     Disconnected {
         /// The interface.
         index: u32,
@@ -419,7 +429,7 @@ fn event(message: &Message<'_>) -> Option<WirelessEvent> {
         DEL_STATION => WirelessEvent::Left { index, bssid: bssid? },
         DEAUTHENTICATE | DISASSOCIATE => {
             let Farewell { by_peer, reason } = said.farewell?;
-            WirelessEvent::Disconnected { index, reason: Some(reason), by_peer }
+            WirelessEvent::Farewell { index, reason, by_peer }
         }
         // Refusals in so many words are followed by a result, or by another try of the supplicant.
         AUTHENTICATE | ASSOCIATE if said.timed_out => WirelessEvent::Refused { index, bssid, status: None },

@@ -161,6 +161,7 @@ fn what_happens_in_order() {
     let leaves = |bssid, reason, by_peer| {
         [
             WirelessEvent::Left { index: INDEX, bssid },
+            WirelessEvent::Farewell { index: INDEX, reason, by_peer },
             WirelessEvent::Disconnected { index: INDEX, reason: Some(reason), by_peer },
         ]
     };

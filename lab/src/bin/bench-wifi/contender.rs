@@ -185,7 +185,7 @@ impl Bond<'_> {
                 Ok((of_bonding(&text), text))
             }
             Lead::Hitless(daemon) => {
-                let bond = daemon.bond("bond0")?;
+                let bond = daemon.glance("bond0")?;
                 let ports = bond["ports"].as_array().cloned().unwrap_or_default();
                 let usable = ports.iter().filter(|port| port["link"] == "up" && port["waiting"].is_null());
                 let name = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

@@ -64,7 +64,7 @@ impl Arguments {
     /// How long the guest may take.
     fn limit(&self) -> Duration {
         let times = |n: usize, seconds| Duration::from_secs(seconds) * u32::try_from(n).unwrap_or(u32::MAX);
-        let each = Duration::from_secs(60) + times(self.pulls, 8) + times(self.kills, 30);
+        let each = Duration::from_secs(120) + times(self.pulls, 15) + times(self.kills, 60);
         Duration::from_secs(60) + each * u32::try_from(self.contenders().len()).unwrap_or(u32::MAX)
     }
 }
