@@ -12,6 +12,7 @@ mod preflight;
 mod radios;
 mod requests;
 mod service;
+mod sleep;
 mod sockets;
 mod stations;
 mod status;
@@ -41,11 +42,13 @@ use self::bond::{BondTask, Completed, Work};
 use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
+use self::sleep::{Sleep, SleepSignals};
 use self::sockets::Heard;
 use self::stations::{Stations, Told};
 use crate::causes::chain;
 use crate::cli::RunOptions;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
+use crate::dbus::Bus;
 use crate::driver::{self, Driver, DriverError, Resolved, Tools, resolve};
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::convert;
@@ -113,6 +116,7 @@ struct Daemon {
     wireless: WirelessEvents,
     rfkill: RfkillEvents,
     sleep: SleepGauge,
+    sleep_signals: SleepSignals,
     stations: Stations,
     server: Server,
     requests: mpsc::Receiver<Request>,
@@ -134,6 +138,7 @@ enum Woken {
     Wireless(WirelessEvent),
     Rfkill(RfkillEvent),
     Station(Told),
+    Sleep(Sleep),
     Completed(Completed),
     Heard(Heard),
     Request(Request),
@@ -159,6 +164,7 @@ impl Daemon {
             wireless,
             rfkill: RfkillEvents::open()?,
             sleep: SleepGauge::new(),
+            sleep_signals: SleepSignals::listen(Bus::system()),
             stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
             server,
             requests,
@@ -291,6 +297,7 @@ impl Daemon {
                 }
                 Woken::Rfkill(event) => self.radio_switched(now, event),
                 Woken::Station(told) => self.station_told(now, told),
+                Woken::Sleep(sleep) => self.sleep_told(now, sleep),
                 Woken::Completed(completed) => self.complete(now, completed),
                 Woken::Heard(Heard { bond, port, frame }) => {
                     if let Some(bond) = self.bonds.get_mut(&bond) {
@@ -369,6 +376,7 @@ impl Daemon {
             rung = self.alarm.ring() => rung.map(|()| Woken::Timeout)?,
             event = self.rfkill.next() => Woken::Rfkill(event?),
             told = self.stations.next() => Woken::Station(told),
+            sleep = self.sleep_signals.next() => Woken::Sleep(sleep),
             Some(heard) = self.heard.recv() => Woken::Heard(heard),
             Some(request) = self.requests.recv() => Woken::Request(request),
             _ = terminate.recv() => Woken::Terminate,
@@ -419,6 +427,18 @@ impl Daemon {
         for bond in self.bonds.values_mut() {
             bond.poll_carriers(now, self.pace, &mut self.probe);
             bond.timeout(now);
+        }
+    }
+
+    fn sleep_told(&mut self, now: Instant, sleep: Sleep) {
+        match sleep {
+            Sleep::GoingToSleep => tracing::debug!("the machine is about to sleep"),
+            Sleep::Awake => {
+                // The clocks tell the same, and need not be asked again.
+                self.sleep.slept();
+                tracing::info!("awake again");
+                self.resumed(now);
+            }
         }
     }
 
