@@ -37,6 +37,11 @@ bench: packages ## measure what the README promises (ARGS=--json, ARGS='--pulls 
 	cargo build --release --bin hitless --bin bench
 	@$(AS_ROOT) $(TARGET)/release/bench $(ARGS)
 
+.PHONY: bench-wifi
+bench-wifi: wifi-packages ## the same for wire and Wi-Fi, beside plain bonding, in a guest kernel (takes some minutes)
+	cargo build --release --bin hitless --bin bench-wifi
+	@$(AS_ROOT) $(TARGET)/release/bench-wifi $(ARGS)
+
 .PHONY: lint
 lint: deps ## formatting, clippy, documentation and dependencies, with warnings denied
 	cargo fmt --all --check
@@ -68,6 +73,10 @@ deps: ## install what is missing for all of this
 .PHONY: packages
 packages:
 	@lab/deps packages
+
+.PHONY: wifi-packages
+wifi-packages:
+	@lab/deps wifi
 
 .PHONY: clean-lab
 clean-lab: ## remove namespaces that killed runs have left behind

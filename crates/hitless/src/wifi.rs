@@ -2,6 +2,7 @@
 //!
 //! Not responsible for what a bond makes of it: the machine hears of associations and decides.
 
+pub mod iwd;
 pub mod network;
 pub mod pulse;
 pub mod saved;

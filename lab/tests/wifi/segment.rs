@@ -9,11 +9,13 @@ use crate::support::{
 };
 
 #[test]
-fn guest_other_networks() {
-    in_guest("segment::guest_other_networks", || {
-        another_name();
-        another_segment();
-    });
+fn guest_network_of_another_name() {
+    in_guest("segment::guest_network_of_another_name", another_name);
+}
+
+#[test]
+fn guest_network_of_another_segment() {
+    in_guest("segment::guest_network_of_another_segment", another_segment);
 }
 
 /// In a network that `ssid-allow` does not name, the station is no port.
@@ -68,10 +70,10 @@ fn another_segment() {
     wait_active(&daemon, "eth0");
     let port = wait_port(&daemon, "wlan0", "out of the bond", |port| {
         port["wifi"]["ssid"] == "home"
-            && port["waiting"].as_str().is_some_and(|waiting| waiting.contains("two networks"))
+            && port["waiting"].as_str().is_some_and(|waiting| waiting.contains("another network"))
     });
     assert!(port["waiting"].as_str().unwrap().contains(&Home::gateway().to_string()), "{port:#}");
-    assert!(daemon.log().contains("two networks"), "{}", daemon.log());
+    assert!(daemon.log().contains("another network"), "{}", daemon.log());
     let (near, far) = home.home.ends(0);
     let meter = Meter::start(near, far, 100).unwrap();
     meter.wait_flowing(50, PATIENCE).unwrap();

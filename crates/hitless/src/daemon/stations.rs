@@ -16,8 +16,8 @@ use crate::causes::chain;
 use crate::server::{Reply, convert};
 use crate::wifi::network::{Manage, Network, WifiConfig};
 use crate::wifi::saved::{Saved, SavedError};
-use crate::wifi::station::{Report, Setup, Station, StationError, StationState, What};
-use crate::wifi::supplicant::process::Supplicant;
+use crate::wifi::station::{Fault, Report, Setup, Station, StationError, StationState, What};
+use crate::wifi::supplicant::process::{Supplicant, is_installed};
 
 type Answer = Result<Reply, Error>;
 
@@ -312,7 +312,11 @@ impl Stations {
 
     /// Who makes an interface join.
     pub(super) fn manager(&self, interface: &str) -> api::Manager {
-        match self.stations.get(interface).map(|kept| kept.config.manage) {
+        let missing = |kept: &&Kept| kept.state == StationState::Failed(Fault::NoSupplicant);
+        let kept = self.stations.get(interface);
+        match kept.map(|kept| kept.config.manage) {
+            // It is chosen where wpa_supplicant is not installed.
+            Some(Manage::Auto) if !is_installed() && kept.filter(missing).is_none() => api::Manager::Iwd,
             Some(Manage::Auto) => api::Manager::Supplicant,
             Some(Manage::Existing) => api::Manager::Existing,
             Some(Manage::Iwd) => api::Manager::Iwd,

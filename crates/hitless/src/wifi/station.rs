@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::access_point::{AccessPoint, Protection};
 pub use self::fault::Fault;
+use crate::dbus::Bus;
+use crate::wifi::iwd;
 use crate::wifi::network::{Network, WifiConfig};
 use crate::wifi::supplicant::process::Supplicant;
 use crate::wifi::supplicant::settings::Unusable;
@@ -184,11 +186,11 @@ pub struct Station {
     commands: mpsc::UnboundedSender<Command>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, StationError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StationError>>;
 
 /// What a station is asked for.
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Scan(Reply<Vec<AccessPoint>>),
     Networks(Reply<Vec<KnownNetwork>>),
     Connect(Box<Network>, Reply<()>),
@@ -201,12 +203,23 @@ enum Command {
 }
 
 impl Station {
+    /// A handle on whoever takes these commands.
+    pub(super) fn new(interface: String, commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { interface, commands }
+    }
+
     /// Starts a station within a tokio runtime. What happens is told to `reports`.
     pub fn start(setup: Setup, reports: mpsc::UnboundedSender<Report>) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let interface = setup.interface.clone();
-        tokio::spawn(task::Task::new(setup, reports, received).run());
-        Self { interface, commands }
+        tokio::spawn(async move {
+            if iwd::is_meant(&setup.config, &Bus::system()).await {
+                iwd::run(iwd::Setup::new(setup.interface, setup.config), reports, received).await;
+            } else {
+                task::Task::new(setup, reports, received).run().await;
+            }
+        });
+        Self::new(interface, commands)
     }
 
     /// The access points in range.

@@ -210,3 +210,19 @@ fn of_bonding(text: &str) -> State {
     }
     state
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bond_is_read_from_proc() {
+        let state = of_bonding(
+            "Bonding Mode: fault-tolerance (active-backup)\nPrimary Slave: eth0 (primary_reselect always)\n\
+             Currently Active Slave: wlan0\nMII Status: up\nMII Polling Interval (ms): 100\n\n\
+             Slave Interface: eth0\nMII Status: down\nSpeed: 10000 Mbps\n\n\
+             Slave Interface: wlan0\nMII Status: up\nSpeed: Unknown\n",
+        );
+        assert_eq!((state.active.as_str(), state.usable), ("wlan0", vec!["wlan0".to_owned()]));
+    }
+}

@@ -98,13 +98,13 @@ pub(crate) fn run(contender: Contender, pulls: usize, kills: usize, logs: bool) 
     let associations = access_point.associations(&mac);
     let stream_stall_ms = milliseconds(traffic.stream.take_stall());
     let (stream, outcome) = traffic.finish(contender);
+    joined.terminate()?;
 
     let mut deaths = Events::default();
     for n in 0..kills {
         deaths.add(&kill(&wifi.home, &bond, &mut access_point, n)?, KILL);
         // Without traffic: on an emulated processor it gets in the way of those who join.
         access_point.restart()?;
-        joined.wait_joined(PATIENCE)?;
         access_point.wait_associated(&mac, true, PATIENCE)?;
         bond.wait_usable()?;
     }
@@ -179,10 +179,6 @@ impl Traffic {
     }
 
     fn mark(&mut self, kind: &str, n: usize) {
-        eprintln!(
-            "MARK {:?} {kind} {n}",
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()
-        );
         for meter in [&mut self.gateway, &mut self.station, &mut self.broadcast] {
             meter.mark(format!("{kind} {n}"));
         }

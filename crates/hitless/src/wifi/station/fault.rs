@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hitless_core::wifi::Ssid;
 
+use crate::wifi::iwd::IwdFault;
 use crate::wifi::supplicant::settings::Unusable;
 
 /// What keeps a station from its network. Each says what to do, and none says a secret.
@@ -103,6 +104,9 @@ pub enum Fault {
         /// Where it should be.
         socket: PathBuf,
     },
+    /// iwd looks after it, and cannot.
+    #[error(transparent)]
+    Iwd(#[from] IwdFault),
     /// It could be spoken to, and no longer can.
     #[error("{problem}; it is tried again")]
     Unreachable {

@@ -442,6 +442,11 @@ fn private_directory(path: &Path) -> Result<(), ProcessError> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
 }
 
+/// Is there a wpa_supplicant to start?
+pub fn is_installed() -> bool {
+    find_program().is_some()
+}
+
 fn find_program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = USUAL_PLACES.iter().map(PathBuf::from);
