@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use hitless_core::config::FailOverMac;
 use hitless_core::event::{Action, Failure, Observation, Offload, Outcome, PortId};
+use hitless_core::mac::MacAddr;
 use hitless_linux::bond::Support;
 use hitless_linux::ebpf::DatapathError;
 use hitless_linux::error::RequestError;
@@ -38,6 +39,17 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// Gives an interface this address. Some Wi-Fi drivers take it while the interface is on; but its supplicant would go on
+    /// with the old one, and nobody would answer it any more.
+    async fn set_port_mac(&self, index: u32, mac: MacAddr) -> Result<(), RequestError> {
+        let on = self.netlink.link(index).await?.is_some_and(|link| link.admin_up);
+        if on && self.wireless_kind(index).is_some() {
+            self.netlink.set_mac_while_off(index, mac).await
+        } else {
+            self.netlink.set_mac_even_if_busy(index, mac).await
+        }
+    }
+
     /// Is it a Wi-Fi interface, and of which kind? `None` where it is none.
     pub fn wireless_kind(&self, index: u32) -> Option<InterfaceKind> {
         self.wireless.interface(index).ok().flatten().map(|interface| interface.kind)

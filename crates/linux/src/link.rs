@@ -379,6 +379,15 @@ impl Netlink {
             Err(error) if error.is_busy() => {}
             result => return result,
         }
+        self.set_mac_while_off(index, mac).await
+    }
+
+    /// Switch the interface off, give it this hardware address, and switch it on. Who speaks for the interface (a Wi-Fi
+    /// supplicant) may learn of a new address only by that. (It removes its IPv6 addresses and routes.)
+    ///
+    /// # Errors
+    /// When its driver refuses. The interface is switched on again where that is possible.
+    pub async fn set_mac_while_off(&self, index: u32, mac: MacAddr) -> Result<(), RequestError> {
         self.set_up(index, false).await?;
         let result = self.set_mac(index, mac).await;
         let up = self.set_up(index, true).await;

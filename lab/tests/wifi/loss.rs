@@ -5,8 +5,8 @@ use hitless_lab::{Daemon, Meter};
 use serde_json::Value;
 
 use crate::support::{
-    PATIENCE, associations, bond, by_passphrase, control, end, entry, home_network, home_with, in_guest,
-    is_ready, mac, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wifi,
+    PATIENCE, SECOND, associations, bond, by_passphrase, control, end, entry, home_network, home_with,
+    in_guest, is_ready, mac, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wifi,
 };
 
 #[test]
@@ -149,7 +149,9 @@ fn supplicant_dies() {
 fn roams() {
     let wifi = home_with(3);
     let near = wifi.access_point(home_network()).unwrap();
-    let far = wifi.access_point(home_network().on_channel(6)).unwrap();
+    let mut network = home_network().on_channel(6);
+    network.group_rekey = Some(5 * SECOND);
+    let far = wifi.access_point(network).unwrap();
     far.radio.set_signal(-80).unwrap();
     // An emulated processor is slower than any radio.
     let config = bond("ebpf", r#"["eth0", "wlan0"]"#, "roam-grace = 10000")
@@ -165,6 +167,14 @@ fn roams() {
     wait_port(&daemon, "wlan0", "at the far one", |port| {
         is_ready(port) && port["wifi"]["bssid"] == far_bssid.as_str()
     });
+    comes_by_the_wire(&wifi);
+
+    // The same after a change of the group key, should the switch have come to believe something else.
+    let rekeyed = || far.log().matches("group key handshake completed").count();
+    let before = rekeyed();
+    let address = mac(&wifi.home.laptop, "bond0");
+    wifi.home.switch.run(&["bridge", "fdb", "replace", &address, "dev", "ap1", "master", "dynamic"]).unwrap();
+    wait_for("the group key to change", || (rekeyed() > before).then_some(()));
     comes_by_the_wire(&wifi);
 
     // As the only one that there is: no failover, and the bond keeps its carrier.
@@ -185,7 +195,7 @@ fn roams() {
     let told: Vec<Value> = watch
         .events()
         .into_iter()
-        .filter(|event| event["kind"] == "carrier" || event["kind"] == "failover")
+        .filter(|event| event["notice"]["kind"] == "carrier" || event["notice"]["kind"] == "failover")
         .collect();
     assert!(told.is_empty(), "{told:?}");
     drop(meter);

@@ -83,7 +83,7 @@ fn another_segment() {
     daemon.write_config(&wire_and_home("ebpf", "same-segment = \"warn\"")).unwrap();
     daemon.ask(&["reload"]).unwrap();
     wait_ready(&daemon, &["eth0", "wlan0"]);
-    watch.wait("a warning", PATIENCE, |event| event["kind"] == "other_segment").unwrap();
+    watch.wait("a warning", PATIENCE, |event| event["notice"]["kind"] == "other_segment").unwrap();
     home.home.pull("eth0").unwrap();
     wait_active(&daemon, "wlan0");
     let meter = Meter::start(end(&home.home.laptop, 5), end(&neighbour, 1), 100).unwrap();

@@ -120,8 +120,9 @@ pub(super) struct BondTask {
     addressing: Option<Addressing>,
     /// Were ports given back lately that are not wanted any more?
     returned: bool,
-    /// Wi-Fi ports that have left for the network that they joined, and can join another only if they are switched on.
-    astray: Vec<PortId>,
+    /// Wi-Fi ports that somebody has switched off, and that can join a network only if they are on: they have left the bond
+    /// for the network that they joined, or their radio was off.
+    switched_off: Vec<PortId>,
     actions_begun: u64,
     /// Actions and observations under way.
     pub(super) under_way: usize,
@@ -154,7 +155,7 @@ impl BondTask {
             addresses: IpConfig::default(),
             addressing: None,
             returned: false,
-            astray: Vec::new(),
+            switched_off: Vec::new(),
             actions_begun: 0,
             under_way: 0,
         }
@@ -336,6 +337,9 @@ impl BondTask {
                 self.machine.handle(now, event);
             }
             // It has been switched off with it, and is to be on again.
+            if !blocked {
+                self.switched_off.push(port);
+            }
             self.look_soon(now);
         }
     }
@@ -435,7 +439,8 @@ impl BondTask {
             let Notice::Detached { port } = notice else { continue };
             if self.wants(port) {
                 let stations = self.ports.iter().filter(|(id, _)| self.radios.seen(**id).is_some());
-                self.astray.extend(stations.filter(|(_, seen)| seen.link.name == *port).map(|(id, _)| *id));
+                self.switched_off
+                    .extend(stations.filter(|(_, seen)| seen.link.name == *port).map(|(id, _)| *id));
             } else {
                 self.ports.retain(|_, seen| seen.link.name != *port);
                 self.returned = true;
@@ -445,7 +450,7 @@ impl BondTask {
 
     /// A station that was found switched off is off again now, and would never join the network that it is waited for in.
     fn switch_on(&mut self) -> Vec<Work> {
-        let astray = std::mem::take(&mut self.astray);
+        let switched_off = std::mem::take(&mut self.switched_off);
         let switch_on = |port: PortId| -> Work {
             let (bond, netlink) = (self.id, self.tools.netlink.clone());
             Box::pin(async move {
@@ -453,7 +458,7 @@ impl BondTask {
                 completed(bond, Completion::SwitchedOn { result })
             })
         };
-        astray.into_iter().map(switch_on).collect()
+        switched_off.into_iter().map(switch_on).collect()
     }
 
     /// Were ports given back since this was last asked?

@@ -42,10 +42,18 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Finished {
     interface: String,
-    /// A network that was joined, and is to be remembered.
-    joined: Option<NewNetwork>,
-    result: Result<Reply, StationError>,
+    wish: Wish,
+    result: Result<(), StationError>,
     reply: oneshot::Sender<Answer>,
+}
+
+/// What a client wants of a station.
+#[derive(Debug)]
+enum Wish {
+    /// To join a network, which is to be remembered unless it is known already.
+    Join { ssid: Ssid, remember: Option<NewNetwork> },
+    /// To leave it.
+    Leave,
 }
 
 /// The stations of all bonds.
@@ -442,11 +450,12 @@ impl Stations {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
-        let joined = new.security.is_some().then_some(new);
+        let remember = new.security.is_some().then_some(new);
+        let wish = Wish::Join { ssid: network.ssid.clone(), remember };
         let finished = self.finished_sender.clone();
         tokio::spawn(async move {
-            let result = station.connect(network).await.map(|()| Reply::Done);
-            drop(finished.send(Finished { interface, joined, result, reply }));
+            let result = station.connect(network).await;
+            drop(finished.send(Finished { interface, wish, result, reply }));
         });
     }
 
@@ -474,8 +483,8 @@ impl Stations {
         let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
         let finished = self.finished_sender.clone();
         tokio::spawn(async move {
-            let result = station.disconnect().await.map(|()| Reply::Done);
-            drop(finished.send(Finished { interface, joined: None, result, reply }));
+            let result = station.disconnect().await;
+            drop(finished.send(Finished { interface, wish: Wish::Leave, result, reply }));
         });
     }
 
@@ -494,31 +503,64 @@ impl Stations {
                 format!("{interface} does not know \"{ssid}\"; `hitless wifi list` shows what it knows")
             }));
         }
+        self.relearn(&interface);
+        if let Some(kept) = self.stations.get(&interface) {
+            let (station, config) = (kept.station.clone(), kept.config.clone());
+            detach(async move {
+                // It may be in the configuration as well.
+                if config.networks.iter().any(|network| network.ssid == ssid) {
+                    station.configure(config).await
+                } else {
+                    station.forget(&ssid).await
+                }
+            });
+        }
         Ok(Reply::Done)
     }
 
     /// What came of a client's wish: a network that was joined is remembered.
     pub(super) fn finished(&mut self, finished: Finished, status: impl FnOnce(&str) -> Option<api::Station>) {
-        let Finished { interface, joined, result, reply } = finished;
+        let Finished { interface, wish, result, reply } = finished;
         let failed = |reason: String| Error::WifiFailed { reason };
-        let saved = match joined.filter(|_| result.is_ok()) {
-            Some(network) => self
-                .saved
-                .add(&interface, network)
-                .map_err(|error| failed(format!("joined, but it is not remembered: {}", chain(&error)))),
-            None => Ok(()),
-        };
-        let answer = match result {
-            Ok(done) => saved.map(|()| match status(&interface) {
-                Some(station) if matches!(station.wifi.state.as_str(), "joined") => {
-                    Reply::Joined(Box::new(station))
+        let answer = result.map_err(|error| failed(chain(&error))).and_then(|()| match wish {
+            Wish::Join { ssid, remember } => {
+                if let Some(network) = remember {
+                    self.saved.add(&interface, network).map_err(|error| {
+                        failed(format!("joined, but it is not remembered: {}", chain(&error)))
+                    })?;
+                    self.relearn(&interface);
                 }
-                Some(_) | None => done,
-            }),
-            Err(error) => Err(failed(chain(&error))),
-        };
+                let station = status(&interface).unwrap_or_else(|| self.without_bond(&interface));
+                Ok(Reply::Joined(Box::new(joined(station, &ssid))))
+            }
+            Wish::Leave => Ok(Reply::Done),
+        });
         drop(reply.send(answer));
     }
+
+    /// A station whose task knows already what it is to join.
+    fn relearn(&mut self, interface: &str) {
+        let config = self.config(interface);
+        if let Some(kept) = self.stations.get_mut(interface) {
+            kept.config = config;
+        }
+    }
+
+    /// A station of which no bond knows.
+    fn without_bond(&self, interface: &str) -> api::Station {
+        let (interface, manager) = (interface.to_owned(), self.manager(interface));
+        api::Station { interface, bond: None, manager, wifi: api::Wifi::default() }
+    }
+}
+
+/// The status of a station that has joined this network, which the kernel may not have told yet.
+fn joined(mut station: api::Station, ssid: &Ssid) -> api::Station {
+    if station.wifi.ssid.is_none() {
+        let (shown, hex) = convert::ssid(ssid);
+        "joined".clone_into(&mut station.wifi.state);
+        station.wifi = api::Wifi { ssid: Some(shown), ssid_hex: hex, fault: None, ..station.wifi };
+    }
+    station
 }
 
 impl Kept {

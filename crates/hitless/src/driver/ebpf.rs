@@ -177,7 +177,7 @@ impl EbpfDriver {
                 self.reprogram()
             }
             Action::SetPortMac { port, mac } => {
-                let given = self.tools.netlink.set_mac_even_if_busy(port.0, mac).await;
+                let given = self.tools.set_port_mac(port.0, mac).await;
                 given.map_err(|error| refusal(&port.to_string(), error))?;
                 self.state.borrow_mut().ports.insert(port, mac);
                 self.reprogram()
@@ -219,7 +219,7 @@ impl EbpfDriver {
             netlink.set_mtu(link.index, bond.mtu).await?;
         }
         if let Some(mac) = mac.filter(|mac| link.mac != Some(*mac)) {
-            let given = netlink.set_mac_even_if_busy(link.index, mac).await;
+            let given = self.tools.set_port_mac(link.index, mac).await;
             given.map_err(|error| refusal(&link.name, error))?;
         }
         // Groups are joined on the bond, of which the port's own filter knows nothing.

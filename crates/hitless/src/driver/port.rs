@@ -318,7 +318,7 @@ async fn restore(tools: &Tools, link: &Link, found: &Found) -> Result<(), Driver
         }
     };
     if link.mac != Some(found.mac) {
-        note(netlink.set_mac_even_if_busy(link.index, found.mac).await.map_err(DriverError::from));
+        note(tools.set_port_mac(link.index, found.mac).await.map_err(DriverError::from));
     }
     if link.mtu != found.mtu {
         note(netlink.set_mtu(link.index, found.mtu).await.map_err(DriverError::from));
