@@ -20,10 +20,11 @@ mod status;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use hitless_core::config::FailOverMac;
 use hitless_core::event::{Event, Notice};
 use hitless_core::time::Instant;
 use hitless_linux::alarm::Alarm;
@@ -55,6 +56,9 @@ use crate::server::convert;
 use crate::server::{BindError, Request, Server};
 use crate::wifi::saved::SavedError;
 use crate::wifi::station::What;
+
+/// Two that tell of an end of sleep within this time tell of the same.
+const SAME_SLEEP: Duration = Duration::from_secs(5);
 
 /// Names a bond for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +121,7 @@ struct Daemon {
     rfkill: RfkillEvents,
     sleep: SleepGauge,
     sleep_signals: SleepSignals,
+    last_resumed: Option<Instant>,
     stations: Stations,
     server: Server,
     requests: mpsc::Receiver<Request>,
@@ -136,7 +141,7 @@ struct Daemon {
 enum Woken {
     Link(LinkEvent),
     Wireless(WirelessEvent),
-    Rfkill(RfkillEvent),
+    Rfkill(Result<RfkillEvent, RequestError>),
     Station(Told),
     Sleep(Sleep),
     Completed(Completed),
@@ -162,9 +167,10 @@ impl Daemon {
             probe: LinkProbe::open()?,
             links,
             wireless,
-            rfkill: RfkillEvents::open()?,
+            rfkill: RfkillEvents::open().unwrap_or_else(|error| no_switches(&error)),
             sleep: SleepGauge::new(),
             sleep_signals: SleepSignals::listen(Bus::system()),
+            last_resumed: None,
             stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
             server,
             requests,
@@ -295,7 +301,8 @@ impl Daemon {
                         bond.wireless_event(now, &event);
                     }
                 }
-                Woken::Rfkill(event) => self.radio_switched(now, event),
+                Woken::Rfkill(Ok(event)) => self.radio_switched(now, event),
+                Woken::Rfkill(Err(error)) => self.rfkill = no_switches(&error),
                 Woken::Station(told) => self.station_told(now, told),
                 Woken::Sleep(sleep) => self.sleep_told(now, sleep),
                 Woken::Completed(completed) => self.complete(now, completed),
@@ -324,7 +331,7 @@ impl Daemon {
             self.present_all().await?;
             self.carry_out();
         }
-        self.keep_own_macs().await?;
+        self.keep_own_macs().await;
         self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
         self.answer_settled();
         if self.bonds.values().all(|bond| bond.under_way == 0) {
@@ -334,16 +341,22 @@ impl Daemon {
     }
 
     /// Where a port refuses the bond's address or must not have it, and `fail-over-mac` was left to us, all ports keep their own.
-    async fn keep_own_macs(&mut self) -> Result<(), RunError> {
-        let refused = self.bonds.iter_mut().filter_map(|(id, bond)| Some((*id, bond.take_refusal()?)));
+    async fn keep_own_macs(&mut self) {
+        let now = self.now();
+        let refused = self.bonds.iter_mut().filter_map(|(id, bond)| Some((*id, bond.take_refusal(now)?)));
         for (id, why) in refused.collect::<Vec<_>>() {
             let Some(bond) = self.bonds.get_mut(&id) else { continue };
             tracing::info!("{}: fail-over-mac is \"active\" from now on: {why}", bond.config.name);
-            bond.own_macs = Some(why);
-            let config = bond.config.clone();
-            self.change_bond(id, config).await?;
+            let name = bond.config.name.clone();
+            let mut config = bond.config.clone();
+            config.options.fail_over_mac = FailOverMac::Active;
+            match self.change_bond(id, config).await {
+                Ok(()) => {
+                    self.bonds.get_mut(&id).map(|bond| bond.own_macs.insert(why));
+                }
+                Err(error) => tracing::warn!("{name}: not done, will be tried again: {}", chain(&error)),
+            }
         }
-        Ok(())
     }
 
     /// Begins what machines want, and tells the world what happened.
@@ -374,7 +387,7 @@ impl Daemon {
             event = self.links.next() => Woken::Link(event?),
             Some(completed) = self.work.next() => Woken::Completed(completed),
             rung = self.alarm.ring() => rung.map(|()| Woken::Timeout)?,
-            event = self.rfkill.next() => Woken::Rfkill(event?),
+            event = self.rfkill.next() => Woken::Rfkill(event),
             told = self.stations.next() => Woken::Station(told),
             sleep = self.sleep_signals.next() => Woken::Sleep(sleep),
             Some(heard) = self.heard.recv() => Woken::Heard(heard),
@@ -434,16 +447,20 @@ impl Daemon {
         match sleep {
             Sleep::GoingToSleep => tracing::debug!("the machine is about to sleep"),
             Sleep::Awake => {
-                // The clocks tell the same, and need not be asked again.
-                self.sleep.slept();
-                tracing::info!("awake again");
-                self.resumed(now);
+                let slept = self.sleep.slept().is_some();
+                // The clocks may have told the same a moment ago.
+                let known = self.last_resumed.is_some_and(|last| now - last < SAME_SLEEP);
+                if slept || !known {
+                    tracing::info!("awake again");
+                    self.resumed(now);
+                }
             }
         }
     }
 
     /// The machine has slept: it may be anywhere, and nothing that was learnt from others is to be trusted.
     fn resumed(&mut self, now: Instant) {
+        self.last_resumed = Some(now);
         self.pace.link_event(now);
         for bond in self.bonds.values_mut() {
             bond.machine.handle(now, Event::Resumed);
@@ -531,6 +548,12 @@ fn check_privileges(config: &Config) -> Result<(), MissingPrivilege> {
         privilege::require_bpf()?;
     }
     Ok(())
+}
+
+/// A bond of wires needs no switches of radios, and a radio says itself that it is off, if not why.
+fn no_switches(error: &RequestError) -> RfkillEvents {
+    tracing::warn!("nobody tells whether radios are switched off: {error}");
+    RfkillEvents::none()
 }
 
 /// Says what the user should know of a configuration that works.

@@ -373,7 +373,7 @@ pub async fn fail_over_mac(bond: &Bond, tools: &Tools) -> Result<(FailOverMac, O
     }
     let links = tools.netlink.links().await?;
     let wanted = links.iter().filter(|link| bond.options.preference(&link.name).is_some());
-    if wanted.filter(|link| tools.wireless_kind(link.index).is_some()).count() > 1 {
+    if wanted.filter(|link| tools.wireless_kind(link.index) == Some(InterfaceKind::Station)).count() > 1 {
         return Ok((FailOverMac::Active, Some(TWO_RADIOS.to_owned())));
     }
     let shared = Ok((FailOverMac::None, None));

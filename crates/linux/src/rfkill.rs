@@ -68,6 +68,11 @@ pub enum RfkillEvent {
 pub struct RfkillEvents(Option<AsyncFd<File>>);
 
 impl RfkillEvents {
+    /// Of no switches: nothing is ever told.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Begin to listen.
     ///
     /// # Errors

@@ -82,7 +82,6 @@ fn existing_supplicant() {
     let laptop = &wifi.home.laptop;
     laptop.ip("link set wlan0 up").unwrap();
     let theirs = Supplicant::start(laptop, "wlan0", &[], None).unwrap();
-    theirs.request("LOG_LEVEL DEBUG").unwrap();
     symlink(theirs.socket().parent().unwrap(), "/run/wpa_supplicant").unwrap();
     let config = bond("ebpf", r#"["eth0", "wlan0"]"#, "")
         + &wifi_section_with(&by_passphrase("home"), "manage = \"existing\"\n");

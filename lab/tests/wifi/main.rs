@@ -10,5 +10,6 @@ mod laboratory;
 mod late;
 mod loss;
 mod radios;
+mod secrets;
 mod segment;
 mod support;

@@ -20,6 +20,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 /// The passphrase of every network; nothing else that is printed has these words in it.
 pub(crate) const PASSPHRASE: &str = "correct horse battery";
 
+/// One that no network has.
+pub(crate) const WRONG: &str = "staple battery horse";
+
 /// Runs the body in a guest. `test` is the path of the test that calls this.
 pub(crate) fn in_guest(test: &str, body: impl FnOnce()) {
     if qemu::in_guest() {

@@ -275,6 +275,8 @@ impl Machine {
                 Some(false) | None => {
                     // What is not a port is not listened on either.
                     port.listening.observe(false);
+                    // It was given back as it was found.
+                    port.power_save.observe(true);
                     let info = port.info.clone();
                     self.detached(at, info);
                 }

@@ -120,11 +120,12 @@ impl Machine {
 
     fn failback_timeout(&self, id: PortId) -> Option<Instant> {
         let Failback::Proven { timeout } = self.config.failback else { return None };
-        // Waiting does not make one network of two.
-        if self.is_doubtful(id) {
+        // Waiting does not make one network of two. Where a cable leads, its owner is taken at his word.
+        let port = &self.ports[&id];
+        if self.is_doubtful(id) && port.info.wireless {
             return None;
         }
-        Some(self.ports[&id].proof.asking()?.since + timeout?)
+        Some(port.proof.asking()?.since + timeout?)
     }
 
     fn pursue_proofs(&mut self, now: Instant) {

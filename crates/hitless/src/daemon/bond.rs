@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use hitless_core::config::FailOverMac;
 use hitless_core::event::{
     Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, PortSnapshot, Snapshot,
+    Waiting,
 };
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
@@ -103,10 +104,13 @@ pub(super) struct BondTask {
     tools: Tools,
     pub(super) sockets: Sockets,
     pub(super) radios: Radios,
-    /// Ports that have been attached since they appeared: only then have they the address that they are to join with.
+    /// Ports that have been attached since they appeared, or are kept out by the network that they have joined: only then
+    /// have they the address that they are to join with.
     met: BTreeSet<PortId>,
     /// Why ports have addresses of their own, where that was to be found out.
     pub(super) own_macs: Option<String>,
+    /// When other addresses may be tried (again).
+    next_policy: Instant,
     /// A port would not have the bond's address: which, and why.
     refusal: Rc<RefCell<Option<String>>>,
     ports: BTreeMap<PortId, Seen>,
@@ -141,6 +145,7 @@ impl BondTask {
             radios: Radios::new(tools.wireless.clone()),
             met: BTreeSet::new(),
             own_macs: None,
+            next_policy: Instant::EPOCH,
             refusal: Rc::default(),
             machine: Machine::new(config.options.clone(), driver.offload()),
             config,
@@ -378,6 +383,11 @@ impl BondTask {
             return;
         }
         let Snapshot { active, ports, .. } = self.snapshot();
+        // One that its network keeps out has never been attached, perhaps, and needs its station to join another.
+        let kept_out = |port: &&PortSnapshot| {
+            matches!(port.waiting, Some(Waiting::Network(_) | Waiting::OtherSegment(_)))
+        };
+        self.met.extend(ports.iter().filter(kept_out).filter_map(|port| port.port));
         let usable = |port: &PortSnapshot| port.link.is_usable() && Some(&port.name) != active.as_ref();
         let active = ports.iter().find(|port| port.active && ports.iter().any(usable));
         self.radios.watch(now, active.and_then(|port| port.port));
@@ -527,14 +537,16 @@ impl BondTask {
     }
 
     /// Is every port to keep its own address from now on? Then why.
-    pub(super) fn take_refusal(&mut self) -> Option<String> {
+    pub(super) fn take_refusal(&mut self, now: Instant) -> Option<String> {
         let refusal = self.refusal.take();
         let shared = self.config.options.fail_over_mac == FailOverMac::None;
-        if !shared || self.config.fail_over_mac != MacChoice::Auto {
+        if !shared || self.config.fail_over_mac != MacChoice::Auto || now < self.next_policy {
             return None;
         }
         let two_radios = || (self.radios.len() > 1).then(|| TWO_RADIOS.to_owned());
-        refusal.or_else(two_radios)
+        let why = refusal.or_else(two_radios)?;
+        self.next_policy = now + OBSERVE;
+        Some(why)
     }
 
     /// Compares what the driver has with what the machine wants, while nothing is under way that would change it.

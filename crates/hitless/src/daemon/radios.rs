@@ -98,6 +98,7 @@ impl Radios {
 
     /// Says how a station is now. It is a port from now on, if it was not before.
     pub(super) fn look(&mut self, now: Instant, port: PortId) -> Option<Event> {
+        let new = !self.radios.contains_key(&port);
         let radio = self.radios.entry(port).or_default();
         radio.next_look = now + LOOK;
         match self.wireless.station(port.0) {
@@ -105,6 +106,11 @@ impl Radios {
                 radio.seen = station;
                 radio.dismissed &= radio.seen.association.is_none();
                 radio.silent &= radio.seen.association.is_some();
+            }
+            // Not a station, and no port for long.
+            Ok(None) if new => {
+                self.radios.remove(&port);
+                return None;
             }
             Ok(None) => radio.left(false),
             Err(error) => {
@@ -256,7 +262,9 @@ impl Radios {
         on: bool,
         found: Option<bool>,
     ) -> Result<(), RequestError> {
-        match self.wireless.set_power_save(port.0, on && found.unwrap_or(false)) {
+        // One that was not found with it is as it is to be.
+        let Some(found) = found else { return Ok(()) };
+        match self.wireless.set_power_save(port.0, on && found) {
             // A driver that cannot save power does not.
             Err(error) if error.is_unsupported() => Ok(()),
             result => result,

@@ -2,9 +2,11 @@
 //!
 //! A change is answered when it has taken effect: when nothing is under way any more for its bond.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use hitless_api::{Error, Method, NewNetwork};
-use hitless_core::config::{FailOverMac, PortPattern};
+use hitless_core::config::PortPattern;
 use hitless_core::event::{Cause, Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
@@ -14,6 +16,9 @@ use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
 use crate::driver::{self, DriverError};
 use crate::server::{Reply, Request};
+
+/// How long stations may take to give their interfaces back.
+const RELEASE: Duration = Duration::from_secs(3);
 
 type Answer = Result<Reply, Error>;
 
@@ -268,7 +273,8 @@ impl Daemon {
     async fn change_bonds(&mut self, bonds: &[(BondId, Bond)], config: &Config) -> Result<(), RunError> {
         for (n, (id, before)) in bonds.iter().enumerate() {
             let Some(new) = config.bond(&before.name) else { continue };
-            let Err(error) = self.change_bond(*id, new.clone()).await else { continue };
+            let new = self.carry_policy(*id, new.clone());
+            let Err(error) = self.change_bond(*id, new).await else { continue };
             for (id, before) in bonds.iter().take(n + 1) {
                 if let Err(error) = self.change_bond(*id, before.clone()).await {
                     tracing::error!(bond = before.name, error = chain(&error), "not as it was before");
@@ -279,16 +285,21 @@ impl Daemon {
         Ok(())
     }
 
-    pub(super) async fn change_bond(&mut self, id: BondId, mut new: Bond) -> Result<(), RunError> {
+    /// Where `fail-over-mac` is left to us, before and after, what was found out holds on.
+    fn carry_policy(&mut self, id: BondId, mut new: Bond) -> Bond {
+        let Some(bond) = self.bonds.get_mut(&id) else { return new };
+        match (bond.config.fail_over_mac, new.fail_over_mac) {
+            (MacChoice::Auto, MacChoice::Auto) => {
+                new.options.fail_over_mac = bond.config.options.fail_over_mac;
+            }
+            (MacChoice::Fixed(_), MacChoice::Auto) | (_, MacChoice::Fixed(_)) => bond.own_macs = None,
+        }
+        new
+    }
+
+    pub(super) async fn change_bond(&mut self, id: BondId, new: Bond) -> Result<(), RunError> {
         let now = self.now();
         let Some(bond) = self.bonds.get_mut(&id) else { return Ok(()) };
-        // What was found out holds on; what was in force without having been asked for, too.
-        let both_auto = [&bond.config, &new].iter().all(|config| config.fail_over_mac == MacChoice::Auto);
-        if bond.own_macs.is_some() && new.fail_over_mac == MacChoice::Auto {
-            new.options.fail_over_mac = FailOverMac::Active;
-        } else if both_auto {
-            new.options.fail_over_mac = bond.config.options.fail_over_mac;
-        }
         let failed = |source| RunError::Bond { bond: new.name.clone(), source };
         bond.driver.configure(&new).await.map_err(failed)?;
         bond.config = new;
@@ -322,7 +333,14 @@ impl Daemon {
     async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
         self.finish_work(id).await;
         let Some(mut bond) = self.bonds.remove(&id) else { return Ok(()) };
-        self.stations.release_bond(&bond.config.name).await;
+        // A supplicant that hangs must not keep anything else waiting.
+        let released = self.stations.release_bond(&bond.config.name);
+        if tokio::time::timeout(RELEASE, released).await.is_err() {
+            tracing::warn!(
+                "{}: wpa_supplicant does not answer, and may still have its ports",
+                bond.config.name
+            );
+        }
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
         let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };

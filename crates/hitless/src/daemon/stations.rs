@@ -51,7 +51,7 @@ pub(super) struct Finished {
 #[derive(Debug)]
 enum Wish {
     /// To join a network, which is to be remembered unless it is known already.
-    Join { ssid: Ssid, remember: Option<NewNetwork> },
+    Join { ssid: Ssid, remember: Option<Box<NewNetwork>> },
     /// To leave it.
     Leave,
 }
@@ -445,12 +445,12 @@ impl Stations {
 
     /// Joins a network, which is remembered when that has worked.
     pub(super) fn connect(&mut self, port: Option<&str>, new: NewNetwork, reply: oneshot::Sender<Answer>) {
-        let (kept, network) = match self.to_join(port, &new) {
+        let (kept, network) = match self.choose(port, &new) {
             Ok(found) => found,
             Err(error) => return drop(reply.send(Err(error))),
         };
         let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
-        let remember = new.security.is_some().then_some(new);
+        let remember = new.security.is_some().then(|| Box::new(new));
         let wish = Wish::Join { ssid: network.ssid.clone(), remember };
         let finished = self.finished_sender.clone();
         tokio::spawn(async move {
@@ -459,7 +459,7 @@ impl Stations {
         });
     }
 
-    fn to_join(&mut self, port: Option<&str>, new: &NewNetwork) -> Result<(&Kept, Network), Error> {
+    fn choose(&mut self, port: Option<&str>, new: &NewNetwork) -> Result<(&Kept, Network), Error> {
         let kept = self.the_one(port)?;
         let refused = |reason: String| Error::WifiFailed { reason };
         if new.security.is_some() {
@@ -525,7 +525,7 @@ impl Stations {
         let answer = result.map_err(|error| failed(chain(&error))).and_then(|()| match wish {
             Wish::Join { ssid, remember } => {
                 if let Some(network) = remember {
-                    self.saved.add(&interface, network).map_err(|error| {
+                    self.saved.add(&interface, *network).map_err(|error| {
                         failed(format!("joined, but it is not remembered: {}", chain(&error)))
                     })?;
                     self.relearn(&interface);

@@ -1,4 +1,4 @@
-//! `make bench-wifi`: how good hitless is with wire and Wi-Fi, beside plain bonding, in one run of one guest kernel.
+//! `make bench-wifi`: how good hitless is with wire and Wi-Fi, beside plain bonding, in one run in guest kernels.
 //!
 //! Real 802.11 ([`hitless_lab::wifi`]), the same traffic and the same mishaps for all. Who is compared is told in
 //! [`contender`], what is done to them and counted in [`trial`], and what comes of it in [`promises`]. The processor is
@@ -10,11 +10,13 @@ mod contender;
 mod promises;
 mod trial;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use hitless_lab::{LabError, Result, interrupt, qemu};
+use serde::Serialize;
 
 use crate::contender::Contender;
 use crate::trial::Outcome;
@@ -61,46 +63,62 @@ impl Arguments {
         if self.only.is_empty() { Contender::ALL.to_vec() } else { self.only.clone() }
     }
 
-    /// How long the guest may take.
+    /// How long a guest may take.
     fn limit(&self) -> Duration {
         let times = |n: usize, seconds| Duration::from_secs(seconds) * u32::try_from(n).unwrap_or(u32::MAX);
-        let each = Duration::from_secs(120) + times(self.pulls, 15) + times(self.kills, 60);
-        Duration::from_secs(60) + each * u32::try_from(self.contenders().len()).unwrap_or(u32::MAX)
+        Duration::from_secs(180) + times(self.pulls, 15) + times(self.kills, 60)
     }
 }
 
-/// Runs this program in a guest, and prints what it measured there.
+/// Runs this program in guests, one contender after the other, and prints what it measured there. Each has a guest of
+/// its own: an emulated machine that has locked up costs one of them, not all.
 fn outside(arguments: &Arguments) -> Result<()> {
-    let names: Vec<&str> = arguments.contenders().iter().map(|contender| contender.name()).collect();
-    eprintln!("measuring, in a guest kernel, for some minutes: {} …", names.join(", "));
-    let own = std::env::current_exe()
-        .map_err(|source| LabError::Io { what: "finding the running program".to_owned(), source })?;
-    let mut command = vec![own.into_os_string()];
-    command.extend(std::env::args_os().skip(1));
-    let output = qemu::run(&command, arguments.limit())?;
-    eprint!("{}", output.stderr);
-    let output = output.success()?;
-    let outcomes: Vec<Outcome> = serde_json::from_str(&output).map_err(|source| LabError::Json {
-        command: "bench-wifi in the guest".to_owned(),
-        output: output.clone(),
-        source,
-    })?;
+    let (mut outcomes, mut failure) = (Vec::new(), None);
+    for contender in arguments.contenders() {
+        eprintln!("measuring: {}, in a guest kernel …", contender.name());
+        match in_guest(arguments, contender) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(LabError::Interrupted) => return Err(LabError::Interrupted),
+            Err(error) => {
+                eprintln!("{}: {error}", contender.name());
+                failure = Some(LabError::Broken(format!("{} could not be measured", contender.name())));
+            }
+        }
+    }
     if arguments.json {
-        print!("{output}");
+        println!("{}", json(&outcomes)?);
     } else {
         promises::print(&outcomes);
     }
+    failure.map_or(Ok(()), Err)
+}
+
+fn in_guest(arguments: &Arguments, contender: Contender) -> Result<Outcome> {
+    let own = std::env::current_exe()
+        .map_err(|source| LabError::Io { what: "finding the running program".to_owned(), source })?;
+    let [pulls, kills] = [arguments.pulls, arguments.kills].map(|n| n.to_string());
+    let mut command = vec![own.into_os_string()];
+    command.extend(["--pulls", &pulls, "--kills", &kills, "--only", contender.name()].map(OsString::from));
+    command.extend(arguments.logs.then(|| "--logs".into()));
+    let output = qemu::run(&command, arguments.limit())?;
+    eprint!("{}", output.stderr);
+    let output = output.success()?;
+    serde_json::from_str(&output).map_err(|source| LabError::Json {
+        command: "bench-wifi in the guest".to_owned(),
+        output,
+        source,
+    })
+}
+
+/// What runs in the guest: measures, and prints the result for [`outside`].
+fn inside(arguments: &Arguments) -> Result<()> {
+    for contender in arguments.contenders() {
+        println!("{}", json(&trial::run(contender, arguments.pulls, arguments.kills, arguments.logs)?)?);
+    }
     Ok(())
 }
 
-/// What runs in the guest: measures one after the other, and prints the results for [`outside`].
-fn inside(arguments: &Arguments) -> Result<()> {
-    let mut outcomes = Vec::new();
-    for contender in arguments.contenders() {
-        outcomes.push(trial::run(contender, arguments.pulls, arguments.kills, arguments.logs)?);
-    }
-    let text = serde_json::to_string_pretty(&outcomes)
-        .map_err(|error| LabError::Broken(format!("cannot print the results: {error}")))?;
-    println!("{text}");
-    Ok(())
+fn json(results: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(results)
+        .map_err(|error| LabError::Broken(format!("cannot print the results: {error}")))
 }

@@ -30,7 +30,7 @@ const CHECK: Duration = Duration::from_secs(10);
 const ATTEMPT: Duration = Duration::from_secs(45);
 
 /// How long a scan may take.
-const SCAN: Duration = Duration::from_secs(20);
+const SCAN: Duration = Duration::from_secs(40);
 
 /// How long to wait after a scan that failed.
 const RESCAN: Duration = Duration::from_secs(1);
