@@ -107,15 +107,17 @@ fn a_wire_takes_over_from_wifi_that_does_not_get_anywhere() {
 }
 
 #[test]
-fn a_wire_does_not_take_over_while_its_own_path_is_dead() {
-    let (mut w, eth0, _) = on_air(0, |config| {
-        config.failback = Failback::Proven { timeout: Some(ms(3000)) };
-    });
-    w.set_path(eth0, Reach::Dead);
-    up(&mut w, eth0);
-    w.run(ms(60_000));
-    w.assert_active("wlan0"); // waiting does not make one network of two
-    assert_eq!(w.waiting(eth0), Some(Waiting::SameSegment(vec![gateway()])));
+fn a_wire_whose_path_is_dead_takes_over_only_where_that_is_asked_for() {
+    for (timeout, later) in [(None, "wlan0"), (Some(ms(3000)), "eth0")] {
+        let (mut w, eth0, _) = on_air(0, |config| config.failback = Failback::Proven { timeout });
+        w.set_path(eth0, Reach::Dead);
+        up(&mut w, eth0);
+        w.run(ms(2000));
+        w.assert_active("wlan0");
+        assert_eq!(w.waiting(eth0), Some(Waiting::SameSegment(vec![gateway()])));
+        w.run(ms(60_000));
+        w.assert_active(later);
+    }
 }
 
 #[test]
