@@ -12,7 +12,6 @@ libfuzzer_sys::fuzz_target!(|datagram: &[u8]| {
     drop(reply::value(datagram));
     drop(reply::ok(datagram, "X"));
     drop(reply::network_id(datagram, "X"));
-    reply::signal(datagram);
     drop(text::ssid(datagram));
     text::quoted(datagram);
 });

@@ -140,20 +140,14 @@ impl Wireless {
         self.ask("ask about the wireless interface", index, |requests| requests.interface(index))
     }
 
-    /// Is it a station? Other wireless interfaces cannot be ports.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn is_station(&self, index: u32) -> Result<bool, RequestError> {
-        let interface = self.interface(index)?;
-        Ok(interface.is_some_and(|interface| interface.kind == InterfaceKind::Station))
-    }
-
     /// What a station is associated with, and how well it hears. `None` if the interface is not a station, or gone.
     ///
+    /// To find the name of the network, the kernel has to list all access points that were heard. Whoever looks often
+    /// says what was `known` when nothing had happened since: with the same access point the name is taken from there.
+    ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn station(&self, index: u32) -> Result<Option<Station>, RequestError> {
+    pub fn station(&self, index: u32, known: Option<&Association>) -> Result<Option<Station>, RequestError> {
         self.ask("ask for the association of", index, |requests| {
             let Some(interface) = requests.interface(index)? else { return Ok(None) };
             if interface.kind != InterfaceKind::Station {
@@ -164,7 +158,11 @@ impl Wireless {
             if let Some(association) = &mut station.association
                 && association.ssid.is_none()
             {
-                association.ssid = requests.associated_ssid(index)?;
+                let known = known.filter(|known| known.bssid == association.bssid);
+                association.ssid = match known.and_then(|known| known.ssid.clone()) {
+                    Some(ssid) => Some(ssid),
+                    None => requests.associated_ssid(index)?,
+                };
             }
             Ok(Some(station))
         })

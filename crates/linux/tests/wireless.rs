@@ -71,8 +71,7 @@ fn a_wire_is_not_wireless() {
         let wire = if_nametoindex("v0").unwrap();
         for index in [wire, wire + 1000] {
             assert_eq!(wireless.interface(index).unwrap(), None);
-            assert!(!wireless.is_station(index).unwrap());
-            assert_eq!(wireless.station(index).unwrap(), None);
+            assert_eq!(wireless.station(index, None).unwrap(), None);
             assert_eq!(wireless.counters(index, MacAddr([2, 0, 0, 0, 0, 1])).unwrap(), None);
             assert_eq!(wireless.power_save(index).unwrap(), None);
         }

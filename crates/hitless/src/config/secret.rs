@@ -5,11 +5,11 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Config;
-use crate::wifi::network::{Network, Secret, SecretSource, Security};
+use crate::wifi::network::{Eap, EapMethod, Network, Secret, SecretSource, Security};
 
 /// The form of a passphrase in words.
 pub const PASSPHRASE_FORM: &str =
@@ -17,6 +17,9 @@ pub const PASSPHRASE_FORM: &str =
 
 /// The most that is read of a file for the sake of its first line.
 const LONGEST_LINE: u64 = 4096;
+
+/// What is wrong with a secret of some kind, if anything.
+pub type Check = fn(&str) -> Option<&'static str>;
 
 /// What is wrong with a passphrase of WPA2 or WPA3, if anything (IEEE 802.11-2020, J.4.1).
 pub fn passphrase_fault(text: &str) -> Option<&'static str> {
@@ -32,7 +35,7 @@ pub fn sae_passphrase_fault(text: &str) -> Option<&'static str> {
 }
 
 /// Is it a WPA2 key rather than a passphrase?
-fn is_key(text: &str) -> bool {
+pub fn is_key(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
@@ -74,9 +77,9 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     Some(pairs.map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect())
 }
 
-/// Why a secret could not be had from a file.
+/// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretFileError {
+pub enum SecretError {
     /// The file cannot be read.
     #[error("cannot read the secret in {}", path.display())]
     Read {
@@ -85,30 +88,58 @@ pub enum SecretFileError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// What is in it cannot be one.
-    #[error("the first line of {} is not what is needed: {fault}", path.display())]
-    Unfit {
-        /// The file.
+    /// It is a pipe, a directory or a device: reading it might never end.
+    #[error("the secret cannot be read from {}, which is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
         path: PathBuf,
+    },
+    /// What is in it cannot be one.
+    #[error("{} is not what is needed: {fault}", place(path.as_deref()))]
+    Unfit {
+        /// The file that it is in, if it is in one.
+        path: Option<PathBuf>,
         /// What is wrong.
         fault: &'static str,
     },
 }
 
-/// The first line of a file, without its end. `-` is a file like any other here.
-pub fn from_file(path: &Path) -> Result<Secret, SecretFileError> {
-    let read = |source| SecretFileError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
+/// Where a secret is, in words.
+pub fn place(file: Option<&Path>) -> String {
+    file.map_or_else(|| "the secret".to_owned(), |path| format!("the first line of {}", path.display()))
+}
+
+/// A secret, from where it is, if there is nothing wrong with it by one of the checks above.
+pub fn read(source: &SecretSource, check: Check) -> Result<Secret, SecretError> {
+    let (secret, path) = match source {
+        SecretSource::Inline(secret) => (secret.clone(), None),
+        SecretSource::File(path) => (from_file(path)?, Some(path.clone())),
+    };
+    match check(secret.reveal()) {
+        Some(fault) => Err(SecretError::Unfit { path, fault }),
+        None => Ok(secret),
+    }
+}
+
+/// The first line of a regular file, without its end. `-` is a file like any other here.
+pub fn from_file(path: &Path) -> Result<Secret, SecretError> {
+    let read = |source| SecretError::Read { path: path.to_owned(), source };
+    // To open a pipe waits for who writes to it.
+    let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+    let file = File::options().read(true).custom_flags(nonblocking).open(path).map_err(read)?;
+    if !file.metadata().map_err(read)?.is_file() {
+        return Err(SecretError::NotAFile { path: path.to_owned() });
+    }
     first_line(file, path)
 }
 
 /// The first line of what is read, which errors call `path`.
-pub fn first_line(reader: impl io::Read, path: &Path) -> Result<Secret, SecretFileError> {
-    let unfit = |fault| SecretFileError::Unfit { path: path.to_owned(), fault };
+pub fn first_line(reader: impl io::Read, path: &Path) -> Result<Secret, SecretError> {
+    let unfit = |fault| SecretError::Unfit { path: Some(path.to_owned()), fault };
     let mut line = Vec::new();
     BufReader::new(reader.take(LONGEST_LINE))
         .read_until(b'\n', &mut line)
-        .map_err(|source| SecretFileError::Read { path: path.to_owned(), source })?;
+        .map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
     if line.pop_if(|byte| *byte == b'\n').is_some() {
         let _ = line.pop_if(|byte| *byte == b'\r');
     }
@@ -155,7 +186,7 @@ impl fmt::Display for Warning {
 /// What the user should know of a valid configuration and the files that it names. `path` is the configuration file, if
 /// it comes from one.
 pub fn warnings(path: Option<&Path>, config: &Config) -> Vec<Warning> {
-    let sources: Vec<_> = networks(config).flat_map(|(_, network)| sources(network)).collect();
+    let sources: Vec<_> = networks(config).flat_map(|(_, network)| network.secrets()).collect();
     let inline = sources.iter().any(|source| matches!(source, SecretSource::Inline(_)));
     let mut files: Vec<&Path> = path.filter(|_| inline).into_iter().collect();
     files.extend(sources.iter().filter_map(|source| match source {
@@ -166,7 +197,7 @@ pub fn warnings(path: Option<&Path>, config: &Config) -> Vec<Warning> {
     let exposed = files.into_iter().filter(|path| others_may_read(path));
     let exposed = exposed.map(|path| Warning::Exposed { path: path.to_owned() });
     let any_server = networks(config)
-        .filter(|(_, network)| matches!(&network.security, Security::Eap(eap) if eap.ca_cert.is_none()))
+        .filter(|(_, network)| matches!(&network.security, Security::Eap(eap) if trusts_any_server(eap)))
         .map(|(interface, network)| Warning::AnyServer {
             interface: interface.to_owned(),
             ssid: network.ssid.to_string(),
@@ -174,19 +205,20 @@ pub fn warnings(path: Option<&Path>, config: &Config) -> Vec<Warning> {
     exposed.chain(any_server).collect()
 }
 
+/// Is the password given to whoever has the network's name, or a certificate of the same authority? With TLS there is no
+/// password, and to whom we show our certificate matters less.
+fn trusts_any_server(eap: &Eap) -> bool {
+    match eap.method {
+        EapMethod::Peap | EapMethod::Ttls => eap.ca_cert.is_none() || eap.domain.is_none(),
+        EapMethod::Tls => eap.ca_cert.is_none(),
+    }
+}
+
 fn networks(config: &Config) -> impl Iterator<Item = (&str, &Network)> {
     config
         .wifi
         .iter()
         .flat_map(|(interface, wifi)| wifi.networks.iter().map(move |network| (interface.as_str(), network)))
-}
-
-fn sources(network: &Network) -> Vec<&SecretSource> {
-    match &network.security {
-        Security::Open | Security::Owe => Vec::new(),
-        Security::Psk(source) | Security::Sae(source) => vec![source],
-        Security::Eap(eap) => eap.password.iter().chain(&eap.private_key_password).collect(),
-    }
 }
 
 /// A file that is not there exposes nothing.

@@ -219,14 +219,22 @@ impl BondTask {
             }
         }
         self.machine.handle(now, Event::Carrier { port, up: carrier });
-        // A carrier comes and goes with an association: what is known of that is out of date.
-        if self.is_wireless(port, link)
-            && let Some(event) = self.radios.look(now, port)
-        {
-            self.machine.handle(now, event);
+        if self.is_wireless(port, link) {
+            self.look_at_station(now, port, &link.name);
         }
         // What comes within the next second may be held back.
         self.next_poll = self.next_poll.min(now + self.config.options.miimon);
+    }
+
+    /// A carrier comes and goes with an association: what is known of that is out of date.
+    fn look_at_station(&mut self, now: Instant, port: PortId, name: &str) {
+        let new = self.radios.seen(port).is_none();
+        let looked = self.radios.look(now, port);
+        // Its switch was told of before it was there.
+        let blocked = new.then(|| self.radios.blocked(now, port, is_switched_off(name))).flatten();
+        for event in [looked, blocked].into_iter().flatten() {
+            self.machine.handle(now, event);
+        }
     }
 
     pub(super) fn link_gone(&mut self, now: Instant, index: u32) {
@@ -338,9 +346,9 @@ impl BondTask {
         let ports = self.ports.iter().filter(|(_, seen)| rfkill::switch_of(&seen.link.name) == Some(switch));
         let ports: Vec<PortId> = ports.map(|(port, _)| *port).collect();
         for port in ports {
-            if let Some(event) = self.radios.blocked(now, port, blocked) {
-                self.machine.handle(now, event);
-            }
+            // At the start all switches are told of, also those that have not been turned.
+            let Some(event) = self.radios.blocked(now, port, blocked) else { continue };
+            self.machine.handle(now, event);
             // It has been switched off with it, and is to be on again.
             if !blocked {
                 self.switched_off.push(port);
@@ -657,6 +665,14 @@ impl BondTask {
             completed(bond, Completion::StrangersReturned)
         }))
     }
+}
+
+/// Is the radio of an interface switched off?
+fn is_switched_off(interface: &str) -> bool {
+    rfkill::switch_of(interface).is_some_and(|switch| {
+        let blocks = rfkill::blocks().unwrap_or_default();
+        blocks.iter().any(|block| block.switch == switch && block.is_blocked())
+    })
 }
 
 /// An action as work: answered in any case, for the machine waits for it.

@@ -98,10 +98,15 @@ impl Radios {
 
     /// Says how a station is now. It is a port from now on, if it was not before.
     pub(super) fn look(&mut self, now: Instant, port: PortId) -> Option<Event> {
+        self.look_knowing(now, port, None)
+    }
+
+    /// The same, where nothing has happened to what is `known`.
+    fn look_knowing(&mut self, now: Instant, port: PortId, known: Option<&Association>) -> Option<Event> {
         let new = !self.radios.contains_key(&port);
         let radio = self.radios.entry(port).or_default();
         radio.next_look = now + LOOK;
-        match self.wireless.station(port.0) {
+        match self.wireless.station(port.0, known) {
             Ok(Some(station)) => {
                 radio.seen = station;
                 radio.dismissed &= radio.seen.association.is_none();
@@ -228,7 +233,8 @@ impl Radios {
         for port in ports {
             let Some(radio) = self.radios.get(&port) else { continue };
             if radio.next_look <= now {
-                events.extend(self.look(now, port));
+                let known = radio.seen.association.clone();
+                events.extend(self.look_knowing(now, port, known.as_ref()));
             } else if radio.next_beat <= now && self.counts(port, radio) {
                 events.extend(self.beat(now, port));
             }

@@ -16,6 +16,14 @@ pub struct WifiConfig {
     pub networks: Vec<Network>,
 }
 
+impl WifiConfig {
+    /// Is there a secret in a file? It may be another one then while nothing here has changed.
+    pub fn has_secret_files(&self) -> bool {
+        let mut secrets = self.networks.iter().flat_map(Network::secrets);
+        secrets.any(|source| matches!(source, SecretSource::File(_)))
+    }
+}
+
 /// Which program makes a station join a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manage {
@@ -41,6 +49,17 @@ pub struct Network {
     pub priority: i32,
     /// Does it keep its name to itself, so that it has to be asked for?
     pub hidden: bool,
+}
+
+impl Network {
+    /// Where its secrets are.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        match &self.security {
+            Security::Open | Security::Owe => Vec::new(),
+            Security::Psk(source) | Security::Sae(source) => vec![source],
+            Security::Eap(eap) => eap.password.iter().chain(&eap.private_key_password).collect(),
+        }
+    }
 }
 
 /// How a network is joined.

@@ -195,7 +195,6 @@ pub(super) enum Command {
     Networks(Reply<Vec<KnownNetwork>>),
     Connect(Box<Network>, Reply<()>),
     Disconnect(Reply<()>),
-    Reconnect(Reply<()>),
     Forget(Ssid, Reply<()>),
     Configure(Box<WifiConfig>, Reply<()>),
     Resumed(Reply<()>),
@@ -241,7 +240,7 @@ impl Station {
     }
 
     /// Joins a network now, whatever the priorities, and waits for what comes of it (up to 45 s). It stays known until
-    /// it is forgotten or the station ends; who wants it for longer adds it to the configuration. On failure everything
+    /// it is forgotten, the station is configured anew or ends; who wants it for longer adds it to the configuration. On failure everything
     /// is as before. The other networks are not joined until this one is lost.
     ///
     /// # Errors
@@ -251,22 +250,14 @@ impl Station {
         self.ask(|reply| Command::Connect(Box::new(network), reply)).await
     }
 
-    /// Leaves the network, and stays out until [`Station::reconnect`] or [`Station::connect`].
+    /// Leaves the network, and stays out until [`Station::connect`], also of a wpa_supplicant that is started anew and
+    /// after the machine has slept.
     ///
     /// # Errors
     ///
     /// When it is not ready.
     pub async fn disconnect(&self) -> Result<(), StationError> {
         self.ask(Command::Disconnect).await
-    }
-
-    /// Joins the best network, if it is in none.
-    ///
-    /// # Errors
-    ///
-    /// When it is not ready.
-    pub async fn reconnect(&self) -> Result<(), StationError> {
-        self.ask(Command::Reconnect).await
     }
 
     /// Forgets a network, and leaves it if it is in it.
@@ -278,7 +269,8 @@ impl Station {
         self.ask(|reply| Command::Forget(ssid.clone(), reply)).await
     }
 
-    /// Takes over another configuration. A network that is in both is not left, and one that failed is tried anew.
+    /// Takes over another configuration, or the same one, for files with secrets are read anew. A network that is in both
+    /// is not left, and one that failed is tried anew.
     /// Returns when wpa_supplicant has it, or as soon as it is noted for when wpa_supplicant is there.
     ///
     /// # Errors

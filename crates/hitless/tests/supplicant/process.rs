@@ -94,6 +94,26 @@ async fn an_interface_that_is_not_there_is_refused() {
 }
 
 #[tokio::test]
+async fn sockets_are_put_in_a_directory_of_our_own_and_nowhere_else() {
+    let directory = Directory::new();
+    let elsewhere = directory.0.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let refused = |supplicant: &Supplicant| matches!(supplicant.make_directory(), Err(ProcessError::NotOurs { path }) if path == directory.path());
+    let supplicant = Supplicant::new(directory.path());
+    std::os::unix::fs::symlink(&elsewhere, directory.path()).unwrap();
+    assert!(refused(&supplicant), "a link");
+    std::fs::remove_file(directory.path()).unwrap();
+    std::fs::write(directory.path(), "").unwrap();
+    assert!(refused(&supplicant), "a file");
+    std::fs::remove_file(directory.path()).unwrap();
+    std::fs::create_dir(directory.path()).unwrap();
+    nix::unistd::chown(&directory.path(), Some(65534.into()), None).expect("needs root");
+    assert!(refused(&supplicant), "another user's");
+    std::fs::remove_dir(directory.path()).unwrap();
+    supplicant.make_directory().unwrap();
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_run() {
     let directory = Directory::new();
     let with = |program: &str| Options { program: Some(program.into()), ..Options::default() };

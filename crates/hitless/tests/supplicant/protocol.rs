@@ -29,9 +29,6 @@ fn real_replies() {
         found.iter().map(|bss| (bss.id, bss.frequency, bss.signal_dbm, bss.flags.as_str())).collect();
     let expected = [(0, 2412, -30, "[WPA2-PSK-CCMP][ESS]"), (1, 2437, -30, "[WPA2-SAE-CCMP][SAE-H2E][ESS]")];
     assert_eq!(found, expected);
-
-    let signal = reply::signal(include_bytes!("fixtures/signal_poll"));
-    assert_eq!((signal.signal_dbm, signal.rate_mbps, signal.frequency), (Some(-30), Some(1), Some(2412)));
 }
 
 /// All that it said in a session of joining, wrong passphrases, a lost access point and more.
@@ -105,7 +102,6 @@ proptest! {
         drop(reply::value(&octets));
         drop(reply::ok(&octets, "X"));
         drop(reply::network_id(&octets, "X"));
-        reply::signal(&octets);
         drop(text::ssid(&octets));
         text::quoted(&octets);
     }

@@ -376,16 +376,82 @@ async fn leaving_and_coming_back() {
     bench.until(|what| *what == What::State(StationState::Disconnected)).await;
     fake.say("<3>CTRL-EVENT-SCAN-STARTED ");
     fake.say("<3>CTRL-EVENT-NETWORK-NOT-FOUND ");
-    bench.station.reconnect().await.unwrap();
+    bench.station.resumed().await.unwrap();
+    assert_eq!(fake.state().count("REASSOCIATE"), 0, "it stays out, also after the machine has slept");
+
+    fake.state().answers.push(("STATUS", Some(JOINED.replace("id=0", "id=1").into())));
+    connect(&fake, &bench, network("home", "correct horse"), &[&CONNECTED.replace("id=0", "id=1")])
+        .await
+        .unwrap();
+    bench.joined().await;
+    bench.station.resumed().await.unwrap();
+    assert_eq!(fake.state().count("REASSOCIATE"), 0, "an association that lasted is left alone");
+    fake.state().answers.clear();
+    bench.station.resumed().await.unwrap();
     assert_eq!(fake.state().count("REASSOCIATE"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stays_out_of_a_supplicant_that_is_started_anew() {
+    let mut fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    bench.station.disconnect().await.unwrap();
+    fake.die();
+    fake.say("nobody");
+    bench.failed().await;
+    fake.state().log.clear();
+    fake.resume();
+    fake.asked("ENABLE_NETWORK").await;
+    bench.until(|what| *what == What::State(StationState::Disconnected)).await;
+    let state = fake.state();
+    let place = |start: &str| state.log.iter().position(|line| line.starts_with(start));
+    assert!(place("DISCONNECT") < place("ADD_NETWORK") && place("DISCONNECT").is_some(), "{:?}", state.log);
+    assert_eq!(place("RECONNECT"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_cannot_be_read_for_a_moment_costs_nothing() {
+    let fake = Fake::start();
+    let file = fake.path().join("home.psk");
+    std::fs::write(&file, "correct horse\n").unwrap();
+    let mut home = network("home", "");
+    home.security = Security::Psk(SecretSource::File(file.clone()));
+    let mut bench = Bench::start(&fake.supplicant(), config(&[home.clone()]));
+    fake.asked("RECONNECT").await;
     fake.state().status = JOINED.to_owned();
     fake.say(CONNECTED);
     bench.joined().await;
-    bench.station.resumed().await.unwrap();
-    assert_eq!(fake.state().count("REASSOCIATE"), 1, "an association that lasted is left alone");
-    fake.state().status = DISCONNECTED.to_owned();
-    bench.station.resumed().await.unwrap();
-    assert_eq!(fake.state().count("REASSOCIATE"), 2);
+
+    std::fs::remove_file(&file).unwrap();
+    bench.station.configure(config(&[home.clone()])).await.unwrap();
+    bench.until(|what| matches!(what, What::Unusable(_))).await;
+    drop(bench);
+    let mut bench = Bench::start(&fake.supplicant(), config(&[home.clone()]));
+    bench.until(|what| matches!(what, What::Unusable(_))).await;
+    bench.joined().await;
+    assert_eq!(fake.state().count("REMOVE_NETWORK"), 0);
+
+    std::fs::write(&file, "another horse\n").unwrap();
+    bench.station.configure(config(&[home])).await.unwrap();
+    assert_eq!(fake.state().networks[&0].settings["psk"], "\"another horse\"");
+    bench.station.configure(config(&[])).await.unwrap();
+    assert!(fake.state().networks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configuration_has_all_that_is_to_stay() {
+    let fake = Fake::start();
+    let mut bench = at_home(&fake).await;
+    let work = JOINED.replace("home", "work").replace("id=0", "id=1");
+    fake.state().answers.push(("STATUS", Some(work.into())));
+    connect(&fake, &bench, network("work", "other horse"), &[&CONNECTED.replace("id=0", "id=1")])
+        .await
+        .unwrap();
+    bench.joined().await;
+    fake.state().answers.clear();
+    bench.station.configure(config(&[network("home", "correct horse")])).await.unwrap();
+    assert!(fake.state().named("work").is_none());
+    assert!(fake.state().named("home").is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,11 @@ fn passphrase(
 
 fn eap(new: &api::NewNetwork) -> Result<Eap, String> {
     let eap = new.eap.as_ref().ok_or("an identity is missing")?;
-    let secret = new.secret.as_ref().map(|secret| SecretSource::Inline(Secret::new(secret.reveal())));
+    let text = new.secret.as_ref().map(api::Secret::reveal);
+    if let Some(fault) = text.and_then(secret::password_fault) {
+        return Err(fault.to_owned());
+    }
+    let secret = text.map(|text| SecretSource::Inline(Secret::new(text)));
     let (password, private_key_password) = match eap.method {
         api::EapMethod::Peap | api::EapMethod::Ttls if secret.is_none() => {
             return Err("a password is missing".to_owned());

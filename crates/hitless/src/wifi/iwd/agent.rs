@@ -5,10 +5,10 @@ use zbus::{Message, ObjectPath};
 
 use super::fault::IwdFault;
 use super::objects::ssid_in;
-use crate::config::secret::{SecretFileError, from_file, passphrase_fault, sae_passphrase_fault};
-use crate::wifi::network::{Network, Secret, SecretSource, Security};
+use crate::config::secret::{self, is_key, passphrase_fault};
+use crate::wifi::network::{Network, Secret, Security};
 use crate::wifi::station::Fault;
-use crate::wifi::supplicant::settings::{Problem, Unusable};
+use crate::wifi::supplicant::settings::Unusable;
 
 /// Where iwd asks.
 const PATH: &str = "/io/hitless/agent";
@@ -53,30 +53,15 @@ pub(super) fn question(message: &Message) -> Question {
 ///
 /// When it cannot be read, or iwd would not take it.
 pub(super) fn secret(network: &Network) -> Result<Option<Secret>, Fault> {
-    let unusable = |problem| Fault::Unusable(Unusable { ssid: network.ssid.clone(), problem });
     let source = match &network.security {
         Security::Psk(source) | Security::Sae(source) => source,
         // Of 802.1X, iwd has everything in its own file, or cannot do it.
         Security::Open | Security::Owe | Security::Eap(_) => return Ok(None),
     };
-    let (secret, path) = match source {
-        SecretSource::Inline(secret) => (secret.clone(), None),
-        SecretSource::File(path) => {
-            (from_file(path).map_err(|error| unusable(problem(error)))?, Some(path.clone()))
-        }
-    };
-    if passphrase_fault(secret.reveal()).is_some() {
-        return Err(unusable(Problem::NotAPassphrase { path }));
-    }
-    if sae_passphrase_fault(secret.reveal()).is_some() {
+    let secret = secret::read(source, passphrase_fault)
+        .map_err(|error| Fault::Unusable(Unusable { ssid: network.ssid.clone(), problem: error.into() }))?;
+    if is_key(secret.reveal()) {
         return Err(IwdFault::KeyOnly { ssid: network.ssid.clone() }.into());
     }
     Ok(Some(secret))
-}
-
-fn problem(error: SecretFileError) -> Problem {
-    match error {
-        SecretFileError::Read { path, source } => Problem::Unreadable { path, kind: source.kind() },
-        SecretFileError::Unfit { path, .. } => Problem::NotASecret { path },
-    }
 }

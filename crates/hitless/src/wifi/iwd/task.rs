@@ -115,7 +115,6 @@ impl Task {
                 Command::Networks(reply) => drop(reply.send(Err(self.not_ready()))),
                 Command::Connect(_, reply)
                 | Command::Disconnect(reply)
-                | Command::Reconnect(reply)
                 | Command::Forget(_, reply)
                 | Command::Resumed(reply) => drop(reply.send(Err(self.not_ready()))),
             }

@@ -209,7 +209,9 @@ async fn commands() {
     let connects = iwd.count("Connect");
     assert_eq!(bench.station.scan().await.unwrap().len(), 2);
     assert_eq!(iwd.count("Connect"), connects, "it stays out");
-    bench.station.reconnect().await.unwrap();
+    bench.station.resumed().await.unwrap();
+    assert_eq!(iwd.count("Connect"), connects, "also after the machine has slept");
+    bench.station.connect(network("guest", RIGHT)).await.unwrap();
     bench.until(|state| matches!(state, StationState::Joined { .. })).await;
 
     bench.station.forget(&ssid("guest")).await.unwrap();

@@ -420,7 +420,7 @@ impl<'a> Visit<'a> {
 
     fn bssid_by_kernel(&self) -> Option<MacAddr> {
         let index = nix::net::if_::if_nametoindex(self.task.setup.interface.as_str()).ok()?;
-        Some(Wireless::requests().ok()?.station(index).ok()??.association?.bssid)
+        Some(Wireless::requests().ok()?.station(index, None).ok()??.association?.bssid)
     }
 
     // ---- time ----------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ impl Wishes {
     /// Other networks are wanted, and what went wrong before is no longer of interest.
     pub(super) fn configure(&mut self, networks: Vec<Network>) {
         self.networks = networks;
+        self.extra = None;
         self.forgotten.clear();
         self.blames.clear();
     }
@@ -328,5 +329,7 @@ mod tests {
         assert_eq!(wishes.wanted().len(), 1);
         wishes.keep(network("e", 5));
         assert_eq!(wishes.wanted().first().unwrap().ssid, Ssid::new("e").unwrap());
+        wishes.configure(vec![network("a", 0)]);
+        assert_eq!(wishes.wanted().len(), 1, "what is to stay is in the configuration");
     }
 }

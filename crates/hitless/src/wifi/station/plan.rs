@@ -39,11 +39,13 @@ pub(super) struct Plan {
     pub(super) keep: Vec<(NetworkId, usize)>,
     pub(super) add: Vec<usize>,
     pub(super) remove: Vec<NetworkId>,
+    /// These are there, and wanted, and what they are to be is not known just now: they stay as they are.
+    pub(super) leave: Vec<(NetworkId, Ssid)>,
 }
 
 /// Compares what is there with what is wanted. Of those that we did not add, none is touched, unless wpa_supplicant is
-/// `ours` altogether.
-pub(super) fn plan(present: &[Present], wanted: &[(Ssid, Kind)], ours: bool) -> Plan {
+/// `ours` altogether. `unclear` are wanted, too, and cannot be handed over just now.
+pub(super) fn plan(present: &[Present], wanted: &[(Ssid, Kind)], unclear: &[Ssid], ours: bool) -> Plan {
     let mut free: Vec<&Present> = present.iter().filter(|network| network.ours).collect();
     let mut plan = Plan::default();
     for (index, (ssid, kind)) in wanted.iter().enumerate() {
@@ -53,6 +55,11 @@ pub(super) fn plan(present: &[Present], wanted: &[(Ssid, Kind)], ours: bool) -> 
             None => plan.add.push(index),
         }
     }
+    free.retain(|network| {
+        let ssid = network.ssid.as_ref().filter(|ssid| unclear.contains(ssid));
+        plan.leave.extend(ssid.map(|ssid| (network.id, ssid.clone())));
+        ssid.is_none()
+    });
     let strangers = present.iter().filter(|network| ours && !network.ours);
     plan.remove = free.into_iter().chain(strangers).map(|network| network.id).collect();
     plan
@@ -80,26 +87,37 @@ mod tests {
         let there =
             [present(0, "home", true, "SAE"), present(1, "old", true, "SAE"), present(2, "my", false, "SAE")];
         let wanted = [(ssid("new"), kind("SAE")), (ssid("home"), kind("SAE"))];
-        let expected = Plan { keep: vec![(NetworkId(0), 1)], add: vec![0], remove: vec![NetworkId(1)] };
-        assert_eq!(plan(&there, &wanted, false), expected);
-        let all = plan(&there, &wanted, true);
+        let expected = Plan {
+            keep: vec![(NetworkId(0), 1)],
+            add: vec![0],
+            remove: vec![NetworkId(1)],
+            ..Plan::default()
+        };
+        assert_eq!(plan(&there, &wanted, &[], false), expected);
+        let all = plan(&there, &wanted, &[], true);
         assert_eq!(all.remove, [NetworkId(1), NetworkId(2)]);
     }
 
     #[test]
     fn another_security_is_another_network() {
         let there = [present(0, "home", true, "WPA-PSK")];
-        let expected = Plan { keep: vec![], add: vec![0], remove: vec![NetworkId(0)] };
-        assert_eq!(plan(&there, &[(ssid("home"), kind("SAE"))], true), expected);
+        let expected = Plan { add: vec![0], remove: vec![NetworkId(0)], ..Plan::default() };
+        assert_eq!(plan(&there, &[(ssid("home"), kind("SAE"))], &[], true), expected);
+    }
+
+    #[test]
+    fn what_is_wanted_and_unclear_stays_as_it_is() {
+        let there = [present(0, "home", true, "SAE"), present(1, "home", false, "SAE")];
+        let expected = Plan { leave: vec![(NetworkId(0), ssid("home"))], ..Plan::default() };
+        assert_eq!(plan(&there, &[], &[ssid("home")], false), expected);
+        assert_eq!(plan(&there, &[], &[ssid("work")], false).remove, [NetworkId(0)]);
     }
 
     #[test]
     fn the_same_name_twice() {
         let there = [present(0, "home", true, "SAE")];
         let wanted = [(ssid("home"), kind("SAE")), (ssid("home"), kind("SAE"))];
-        assert_eq!(
-            plan(&there, &wanted, true),
-            Plan { keep: vec![(NetworkId(0), 0)], add: vec![1], remove: vec![] }
-        );
+        let expected = Plan { keep: vec![(NetworkId(0), 0)], add: vec![1], ..Plan::default() };
+        assert_eq!(plan(&there, &wanted, &[], true), expected);
     }
 }

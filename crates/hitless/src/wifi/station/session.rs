@@ -107,19 +107,27 @@ impl Session {
     }
 
     /// Hands over the networks that are not there, and takes away those that are not wanted. What is there as it should
-    /// be is left alone.
+    /// be is left alone, and so is what is there and wanted while its secret cannot be read.
     pub(super) async fn hand_over(&self, networks: &[Network]) -> Result<Handover, ConnectionError> {
         let mut handover = Handover::default();
         let mut wanted = Vec::new();
+        let mut unclear = Vec::new();
         for network in networks {
             match settings::of(network) {
                 Ok(settings) => wanted.push((network, settings)),
-                Err(problem) => handover.unusable.push(problem),
+                Err(problem) => {
+                    unclear.push(network.ssid.clone());
+                    handover.unusable.push(problem);
+                }
             }
         }
         let kinds: Vec<(Ssid, Kind)> =
             wanted.iter().map(|(network, settings)| (network.ssid.clone(), Kind::of(settings))).collect();
-        let plan = plan(&self.present().await?, &kinds, self.ours);
+        let plan = plan(&self.present().await?, &kinds, &unclear, self.ours);
+        let known = |ssid: &Ssid| networks.iter().find(|network| network.ssid == *ssid).cloned();
+        let left =
+            plan.leave.into_iter().filter_map(|(id, ssid)| Some(Handed { id, network: known(&ssid)? }));
+        handover.handed.extend(left);
         for network in plan.remove {
             self.remove(network).await?;
         }
@@ -201,6 +209,20 @@ impl Session {
             Err(error) if error.is_answer() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Which of the settings that are not one network's let it change the address of the interface. Ours has none.
+    pub(super) async fn randomisers(&self) -> Result<Vec<&'static str>, ConnectionError> {
+        let mut found = Vec::new();
+        for key in ["mac_addr", "preassoc_mac_addr"] {
+            match self.commands.ask(Request::Get(key)).await {
+                Ok(reply) if reply::value(&reply).is_some_and(|value| value != "0") => found.push(key),
+                Ok(_) => {}
+                Err(error) if error.is_answer() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// What does not go through the file, because it may change, or because not every wpa_supplicant knows it.

@@ -47,7 +47,7 @@ pub(super) struct Task {
     track: Track,
     /// What wpa_supplicant has of ours.
     handed: Vec<Handed>,
-    /// Networks that were joined on request, and are not in the configuration.
+    /// Networks that were joined on request, and are not in the configuration, which has not been given anew since.
     extra: Vec<Network>,
     attempt: Option<(Attempt, Reply<()>)>,
     /// The network that somebody chose, while all others are disabled, and since when it is lost.
@@ -57,6 +57,8 @@ pub(super) struct Task {
     early: Vec<Command>,
     /// When a scan that failed is tried again: something else may have had the radio.
     rescan: Option<Instant>,
+    /// Was the user told that somebody else's wpa_supplicant changes addresses?
+    told_of_addresses: bool,
     backoff: Backoff,
 }
 
@@ -90,6 +92,7 @@ impl Task {
             scans: Vec::new(),
             early: Vec::new(),
             rescan: None,
+            told_of_addresses: false,
             backoff: Backoff::default(),
         }
     }
@@ -193,6 +196,7 @@ impl Task {
             None => Next::End,
             Some(Command::Configure(config, reply)) => {
                 self.setup.config = *config;
+                self.extra.clear();
                 answer(reply, Ok(()));
                 Next::Anew
             }
@@ -218,7 +222,6 @@ impl Task {
             Command::Networks(reply) => self.not_ready(reply),
             Command::Connect(_, reply)
             | Command::Disconnect(reply)
-            | Command::Reconnect(reply)
             | Command::Forget(_, reply)
             | Command::Configure(_, reply)
             | Command::Resumed(reply)
@@ -246,12 +249,6 @@ impl Task {
                         answer(reply, Ok(()));
                         return Ok(());
                     }
-                    Some(Command::Configure(config, reply)) if config.manage != self.setup.config.manage => {
-                        session::release(&self.setup, Some(session)).await;
-                        self.setup.config = *config;
-                        answer(reply, Ok(()));
-                        return Err(Fault::Unreachable { problem: "another program is to join its networks".into() });
-                    }
                     Some(command) => self.asked(&session, command).await,
                     None => return Ok(()),
                 },
@@ -275,17 +272,37 @@ impl Task {
         }
     }
 
-    /// Sees to it that wpa_supplicant has our networks, and that it joins one.
+    /// Sees to it that wpa_supplicant has our networks, and that it joins one, unless it is to stay out.
     async fn begin(&mut self, session: &Session) -> Result<(), ConnectionError> {
         let told = self.track.begin();
         self.tell_all(told);
-        self.track.stay_out(false);
+        if !is_ours(&self.setup) {
+            self.look_at_addresses(session).await?;
+        }
+        if self.track.stays_out() {
+            // It may be another wpa_supplicant. Before it gets the networks, so that it joins none of them.
+            session.tell(Request::Disconnect).await?;
+        }
         self.hand_over(session).await?;
-        if !self.handed.is_empty() {
+        if !self.handed.is_empty() && !self.track.stays_out() {
             // Of no effect unless it was told to stay out before.
             session.tell(Request::Reconnect).await?;
         }
         self.ask_status(session).await
+    }
+
+    /// Of our networks, the address stays as it is. While it only looks around, that is up to whoever has started it.
+    async fn look_at_addresses(&mut self, session: &Session) -> Result<(), ConnectionError> {
+        let found = session.randomisers().await?;
+        if !found.is_empty() && !self.told_of_addresses {
+            self.told_of_addresses = true;
+            let (interface, keys) = (&self.setup.interface, found.join(" and "));
+            tracing::warn!(
+                "{interface}: its wpa_supplicant changes the address of the interface, which is the bond's to choose: \
+                 set {keys} to 0 in its configuration"
+            );
+        }
+        Ok(())
     }
 
     async fn hand_over(&mut self, session: &Session) -> Result<(), ConnectionError> {
@@ -355,7 +372,6 @@ impl Task {
             }
             Command::Networks(reply) => done(reply, self.networks(session).await)?,
             Command::Disconnect(reply) => done(reply, self.disconnect(session).await)?,
-            Command::Reconnect(reply) => done(reply, self.reconnect(session).await)?,
             Command::Forget(ssid, reply) => match self.forget(session, &ssid).await {
                 Ok(true) => answer(reply, Ok(())),
                 Ok(false) => {
@@ -550,18 +566,6 @@ impl Task {
         self.ask_status(session).await
     }
 
-    async fn reconnect(&mut self, session: &Session) -> Result<(), ConnectionError> {
-        self.interrupt_attempt(session).await?;
-        self.track.stay_out(false);
-        self.chosen = None;
-        self.retry_failed(session).await?;
-        self.enable_all(session).await?;
-        if self.track.joined().is_none() {
-            session.tell(Request::Reassociate).await?;
-        }
-        Ok(())
-    }
-
     async fn interrupt_attempt(&mut self, session: &Session) -> Result<(), ConnectionError> {
         let Some((attempt, reply)) = self.attempt.take() else { return Ok(()) };
         answer(reply, Err(StationError::Interrupted));
@@ -570,7 +574,7 @@ impl Task {
 
     async fn resumed(&mut self, session: &Session) -> Result<(), ConnectionError> {
         self.ask_status(session).await?;
-        if self.track.joined().is_none() && self.attempt.is_none() {
+        if self.track.joined().is_none() && self.attempt.is_none() && !self.track.stays_out() {
             self.retry_failed(session).await?;
             session.tell(Request::Reassociate).await?;
         }
@@ -599,6 +603,7 @@ impl Task {
     async fn configure(&mut self, session: &Session, config: WifiConfig) -> Result<(), ConnectionError> {
         self.interrupt_attempt(session).await?;
         self.setup.config = config;
+        self.extra.clear();
         if is_ours(&self.setup) {
             session.set_globals(&self.setup).await?;
         }

@@ -95,6 +95,11 @@ impl Track {
         std::mem::replace(&mut self.stays_out, out)
     }
 
+    /// Is it to stay out?
+    pub(super) fn stays_out(&self) -> bool {
+        self.stays_out
+    }
+
     /// What wpa_supplicant knew is forgotten with it.
     pub(super) fn fail(&mut self, fault: Fault) -> Vec<What> {
         self.faults.clear();

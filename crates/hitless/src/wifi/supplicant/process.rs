@@ -17,7 +17,7 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -97,6 +97,15 @@ pub enum ProcessError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// Where its sockets are to be there is something that somebody else could have put there.
+    #[error(
+        "{} is not a directory of this user's own, and wpa_supplicant's sockets are not put there; remove it",
+        path.display()
+    )]
+    NotOurs {
+        /// Where.
+        path: PathBuf,
     },
     /// It cannot be run.
     #[error("cannot run {}", program.display())]
@@ -435,10 +444,18 @@ impl Running {
     }
 }
 
-/// Makes the directory, and makes it private.
+/// Makes the directory, and makes it private. One that is there has to be ours, and no link to another.
 fn private_directory(path: &Path) -> Result<(), ProcessError> {
     let failed = |source| ProcessError::Directory { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let not_ours = || ProcessError::NotOurs { path: path.to_owned() };
+    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(not_ours()),
+        result => result.map_err(failed)?,
+    }
+    let found = std::fs::symlink_metadata(path).map_err(failed)?;
+    if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(not_ours());
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
 }
 

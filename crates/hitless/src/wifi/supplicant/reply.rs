@@ -114,19 +114,6 @@ pub struct Bss {
     pub flags: String,
 }
 
-/// What `SIGNAL_POLL` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signal {
-    /// In dBm.
-    pub signal_dbm: Option<i16>,
-    /// Averaged, in dBm.
-    pub average_dbm: Option<i16>,
-    /// What we send with, in Mbit/s.
-    pub rate_mbps: Option<u32>,
-    /// In MHz.
-    pub frequency: Option<u32>,
-}
-
 /// Is this an answer that says that nothing came of it?
 ///
 /// # Errors
@@ -253,21 +240,6 @@ fn access_point(lines: &[&[u8]]) -> Option<Bss> {
         signal_dbm: number(find(b"level")?)?,
         flags: String::from_utf8_lossy(find(b"flags").unwrap_or_default()).into_owned(),
     })
-}
-
-/// The answer to `SIGNAL_POLL`.
-pub fn signal(reply: &[u8]) -> Signal {
-    let mut signal = Signal::default();
-    for (key, value) in fields(lines(reply)) {
-        match key {
-            b"RSSI" => signal.signal_dbm = number(value),
-            b"AVG_RSSI" => signal.average_dbm = number(value),
-            b"LINKSPEED" => signal.rate_mbps = number(value),
-            b"FREQUENCY" => signal.frequency = number(value),
-            _ => {}
-        }
-    }
-    signal
 }
 
 fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {

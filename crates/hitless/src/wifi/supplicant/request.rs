@@ -34,15 +34,6 @@ pub enum Request<'a> {
     Detach,
     /// What is the state of the interface?
     Status,
-    /// How well is the access point heard?
-    SignalPoll,
-    /// Say when the signal goes through this threshold.
-    SignalMonitor {
-        /// In dBm.
-        threshold: i8,
-        /// By how many dB it has to go through.
-        hysteresis: u8,
-    },
     /// Look for access points.
     Scan,
     /// Which access points with this number or a higher one are known?
@@ -135,10 +126,6 @@ impl Request<'_> {
             Self::Attach => b"ATTACH".into(),
             Self::Detach => b"DETACH".into(),
             Self::Status => b"STATUS".into(),
-            Self::SignalPoll => b"SIGNAL_POLL".into(),
-            Self::SignalMonitor { threshold, hysteresis } => {
-                format!("SIGNAL_MONITOR THRESHOLD={threshold} HYSTERESIS={hysteresis}").into()
-            }
             Self::Scan => b"SCAN".into(),
             Self::AccessPoints { from } => format!("BSS RANGE={from}- MASK={BSS_MASK:#x}").into(),
             Self::ListNetworks { after: None } => b"LIST_NETWORKS".into(),
@@ -170,8 +157,6 @@ impl Request<'_> {
             Self::Attach => "ATTACH",
             Self::Detach => "DETACH",
             Self::Status => "STATUS",
-            Self::SignalPoll => "SIGNAL_POLL",
-            Self::SignalMonitor { .. } => "SIGNAL_MONITOR",
             Self::Scan => "SCAN",
             Self::AccessPoints { .. } => "BSS",
             Self::ListNetworks { .. } => "LIST_NETWORKS",
@@ -236,10 +221,6 @@ mod tests {
     fn requests_are_spelt_as_wpa_supplicant_wants_them() {
         assert_eq!(said(Request::AccessPoints { from: 7 }), "BSS RANGE=7- MASK=0x21887");
         assert_eq!(said(Request::ListNetworks { after: Some(NetworkId(3)) }), "LIST_NETWORKS LAST_ID=3");
-        assert_eq!(
-            said(Request::SignalMonitor { threshold: -70, hysteresis: 4 }),
-            "SIGNAL_MONITOR THRESHOLD=-70 HYSTERESIS=4"
-        );
         let country = Country::new("AT").unwrap();
         assert_eq!(said(Request::Set(Global::Country(country))), "SET country AT");
     }

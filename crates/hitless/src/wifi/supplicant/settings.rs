@@ -4,21 +4,17 @@
 //! said without saying what it is.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hitless_core::wifi::Ssid;
 
+use crate::config::secret::{self, Check, SecretError};
 use crate::wifi::network::{Eap, EapMethod, Network, Secret, SecretSource, Security};
 
 /// By this, networks of ours are known among those of others, also to the next daemon (`id_str`).
 pub const OURS: &str = "hitless";
-
-/// More than any secret that is meant, and little enough to read.
-const MAX_SECRET_FILE: u64 = 4096;
 
 /// Look for a better access point of the same network: every 30 s while the signal is below -65 dBm, else every
 /// 5 minutes.
@@ -87,29 +83,19 @@ pub enum Problem {
         /// What the system says.
         kind: io::ErrorKind,
     },
-    /// A secret file's first line is empty or unreasonably long, or it is not text.
-    #[error("the first line of {} is not a secret; it must be the passphrase and nothing else", path.display())]
-    NotASecret {
-        /// Which file.
+    /// A secret file is not a file.
+    #[error("{} is not a regular file; the secret must be the first line of one", path.display())]
+    NotAFile {
+        /// Which path.
         path: PathBuf,
     },
-    /// Not what WPA2 can do with.
-    #[error(
-        "the passphrase{} must have 8 to 63 printable ASCII characters, or be the key itself as 64 hex digits",
-        place(path.as_deref())
-    )]
-    NotAPassphrase {
+    /// A secret cannot be one.
+    #[error("{} is not its passphrase or password: {fault}", secret::place(path.as_deref()))]
+    Unfit {
         /// The file that it is in, if it is in one.
         path: Option<PathBuf>,
-    },
-    /// Empty, too long, or with control characters.
-    #[error(
-        "the password{} must have 1 to 128 characters, none of them a control character",
-        place(path.as_deref())
-    )]
-    NotAPassword {
-        /// The file that it is in, if it is in one.
-        path: Option<PathBuf>,
+        /// What is wrong.
+        fault: &'static str,
     },
     /// A method needs what is not there.
     #[error("{method} needs `{option}`")]
@@ -127,8 +113,14 @@ pub enum Problem {
     },
 }
 
-fn place(path: Option<&Path>) -> String {
-    path.map(|path| format!(" in {}", path.display())).unwrap_or_default()
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Read { path, source } => Self::Unreadable { path, kind: source.kind() },
+            SecretError::NotAFile { path } => Self::NotAFile { path },
+            SecretError::Unfit { path, fault } => Self::Unfit { path, fault },
+        }
+    }
 }
 
 /// All settings of a network, those first that tell whose it is.
@@ -147,6 +139,8 @@ pub fn of(network: &Network) -> Result<Vec<Setting>, Unusable> {
         Setting { key: "scan_ssid", value: Value::Number(network.hidden.into()) },
         Setting { key: "priority", value: Value::Number(network.priority) },
         Setting { key: "bgscan", value: Value::Quoted(ROAMING) },
+        // A port's address is the bond's to choose, whatever somebody else's wpa_supplicant does for other networks.
+        Setting { key: "mac_addr", value: Value::Number(0) },
     ];
     settings.extend(security(&network.security).map_err(unusable)?);
     Ok(settings)
@@ -159,18 +153,18 @@ fn security(security: &Security) -> Result<Vec<Setting>, Problem> {
     Ok(match security {
         Security::Open => vec![key_mgmt("NONE"), pmf(0)],
         Security::Owe => vec![key_mgmt("OWE"), pmf(2)],
-        Security::Psk(source) => match Passphrase::read(source)? {
-            Passphrase::Text(secret) => vec![
-                key_mgmt("WPA-PSK WPA-PSK-SHA256 SAE"),
-                pmf(1),
-                Setting { key: "psk", value: Value::Passphrase(secret) },
-            ],
-            Passphrase::Key(key) => {
-                vec![key_mgmt("WPA-PSK"), pmf(1), Setting { key: "psk", value: Value::Secret(key) }]
-            }
-        },
+        Security::Psk(source) => {
+            let secret = secret::read(source, secret::passphrase_fault)?;
+            let key = secret::from_hex(secret.reveal()).filter(|_| secret::is_key(secret.reveal()));
+            let (words, value) = match key {
+                Some(key) => ("WPA-PSK", Value::Secret(key)),
+                None => ("WPA-PSK WPA-PSK-SHA256 SAE", Value::Passphrase(secret)),
+            };
+            vec![key_mgmt(words), pmf(1), Setting { key: "psk", value }]
+        }
         Security::Sae(source) => {
-            vec![key_mgmt("SAE"), pmf(2), Setting { key: "sae_password", value: password(source)? }]
+            let value = octets(source, secret::sae_passphrase_fault)?;
+            vec![key_mgmt("SAE"), pmf(2), Setting { key: "sae_password", value }]
         }
         Security::Eap(eap) => {
             let mut settings = vec![key_mgmt("WPA-EAP WPA-EAP-SHA256"), pmf(1)];
@@ -199,7 +193,9 @@ fn eap_settings(eap: &Eap) -> Result<Vec<Setting>, Problem> {
     let file = |path: &Option<PathBuf>| {
         path.as_ref().map_or(Value::Unset, |path| Value::Octets(path.as_os_str().as_bytes().into()))
     };
-    let secret = |source: &Option<SecretSource>| source.as_ref().map_or(Ok(Value::Unset), password);
+    let secret = |source: &Option<SecretSource>| {
+        source.as_ref().map_or(Ok(Value::Unset), |source| octets(source, secret::password_fault))
+    };
     Ok([
         ("eap", Value::Word(method)),
         ("phase2", phase2),
@@ -216,72 +212,8 @@ fn eap_settings(eap: &Eap) -> Result<Vec<Setting>, Problem> {
     .into())
 }
 
-fn password(source: &SecretSource) -> Result<Value, Problem> {
-    let secret = read(source)?;
-    let text = secret.reveal();
-    if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
-        return Err(Problem::NotAPassword { path: file_of(source) });
-    }
-    Ok(Value::Secret(text.into()))
-}
-
-/// What WPA2 takes.
-enum Passphrase {
-    Text(Secret),
-    Key(Vec<u8>),
-}
-
-impl Passphrase {
-    fn read(source: &SecretSource) -> Result<Self, Problem> {
-        let secret = read(source)?;
-        let text = secret.reveal();
-        let invalid = || Problem::NotAPassphrase { path: file_of(source) };
-        match text.len() {
-            64 => key(text).map(Self::Key).ok_or_else(invalid),
-            8..=63 if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => Ok(Self::Text(secret)),
-            _ => Err(invalid()),
-        }
-    }
-}
-
-fn key(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    digits?
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit))
-        .map(|o| u8::try_from(o).ok())
-        .collect()
-}
-
-fn file_of(source: &SecretSource) -> Option<PathBuf> {
-    match source {
-        SecretSource::Inline(_) => None,
-        SecretSource::File(path) => Some(path.clone()),
-    }
-}
-
-fn read(source: &SecretSource) -> Result<Secret, Problem> {
-    match source {
-        SecretSource::Inline(secret) => Ok(secret.clone()),
-        SecretSource::File(path) => first_line(path),
-    }
-}
-
-/// The first line of a file, without its line end.
-fn first_line(path: &Path) -> Result<Secret, Problem> {
-    let unreadable = |error: io::Error| Problem::Unreadable { path: path.to_owned(), kind: error.kind() };
-    let not_a_secret = || Problem::NotASecret { path: path.to_owned() };
-    let mut text = Vec::new();
-    // A pipe that nobody writes to must not make us wait.
-    let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
-    file.take(MAX_SECRET_FILE).read_to_end(&mut text).map_err(unreadable)?;
-    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    match std::str::from_utf8(line) {
-        Ok(line) if !line.is_empty() => Ok(Secret::new(line)),
-        Ok(_) | Err(_) => Err(not_a_secret()),
-    }
+fn octets(source: &SecretSource, check: Check) -> Result<Value, Problem> {
+    Ok(Value::Secret(secret::read(source, check)?.reveal().into()))
 }
 
 #[cfg(test)]
@@ -308,6 +240,7 @@ mod tests {
         assert_eq!(value(&settings, "ssid"), Value::Octets(b"home".into()));
         assert_eq!(value(&settings, "scan_ssid"), Value::Number(1));
         assert_eq!(value(&settings, "priority"), Value::Number(10));
+        assert_eq!(value(&settings, "mac_addr"), Value::Number(0));
         assert_eq!(value(&settings, "key_mgmt"), Value::Word("NONE"));
     }
 
@@ -328,7 +261,11 @@ mod tests {
         let long = "x".repeat(64);
         for text in ["hunter2", "with\nnewline", "Passwört!", "tab\tstop", &long] {
             let error = of(&network(Security::Psk(inline(text)))).unwrap_err();
-            assert_eq!(error.problem, Problem::NotAPassphrase { path: None });
+            assert!(matches!(error.problem, Problem::Unfit { path: None, .. }), "{error}");
+            assert!(
+                error.to_string().starts_with("network \"home\": the secret is not its passphrase"),
+                "{error}"
+            );
             assert!(!format!("{error} {error:?}").contains(text));
         }
     }
@@ -349,14 +286,18 @@ mod tests {
         assert_eq!(
             of(&network(Security::Sae(source()))).unwrap_err().to_string(),
             format!(
-                "network \"home\": the first line of {} is not a secret; it must be the passphrase and nothing else",
+                "network \"home\": the first line of {} is not its passphrase or password: it is empty",
                 path.display()
             )
         );
-        assert!(matches!(
-            of(&network(Security::Sae(SecretSource::File(dir.path().into())))).unwrap_err().problem,
-            Problem::Unreadable { kind: io::ErrorKind::IsADirectory, .. }
-        ));
+        // A pipe, too, is refused, and nobody waits for it.
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        for path in [dir.path(), &pipe] {
+            let path = path.to_owned();
+            let error = of(&network(Security::Sae(SecretSource::File(path.clone())))).unwrap_err();
+            assert_eq!(error.problem, Problem::NotAFile { path });
+        }
     }
 
     #[test]

@@ -20,12 +20,6 @@ impl Visit<'_> {
             Command::Networks(reply) => drop(reply.send(Ok(self.networks()))),
             Command::Connect(network, reply) => self.connect(*network, reply),
             Command::Disconnect(reply) => drop(reply.send(self.disconnect().await)),
-            Command::Reconnect(reply) => {
-                self.task.wishes.stays_out = false;
-                self.task.wishes.forgive_all();
-                self.hurry();
-                let _ = reply.send(self.ready().map(drop));
-            }
             Command::Forget(ssid, reply) => drop(reply.send(self.forget(&ssid).await)),
             Command::Configure(config, reply) => {
                 self.task.configure(*config);
