@@ -109,6 +109,31 @@ impl RfkillEvents {
     }
 }
 
+/// The switches of all Wi-Fi radios, as they are. None on a kernel that has no notion of them.
+///
+/// # Errors
+/// When the device is there but cannot be read.
+pub fn blocks() -> Result<Vec<Block>, RequestError> {
+    let Some(mut device) = open()? else { return Ok(Vec::new()) };
+    let mut blocks = Vec::new();
+    loop {
+        let mut buffer = [0; BUFFER];
+        match device.read(&mut buffer) {
+            Ok(0) => return Ok(blocks),
+            Ok(length) => match buffer.get(..length).and_then(event) {
+                Some(RfkillEvent::Switched(block)) => {
+                    blocks.retain(|known: &Block| known.switch != block.switch);
+                    blocks.push(block);
+                }
+                Some(RfkillEvent::Gone { switch }) => blocks.retain(|known| known.switch != switch),
+                None => {}
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(blocks),
+            Err(error) => return Err(read_error(error)),
+        }
+    }
+}
+
 /// The number of the switch that an interface's radio has, where it has one and it can be seen.
 pub fn switch_of(interface: &str) -> Option<u32> {
     if !is_valid_name(interface) {
@@ -174,5 +199,6 @@ mod tests {
         assert_eq!(switch_of("lo"), None);
         assert_eq!(switch_of("no-such-port"), None);
         assert_eq!(switch_of("../lo"), None);
+        blocks().unwrap();
     }
 }

@@ -3,6 +3,8 @@
 //! Each has a task of its own beside the loop: joining a network takes seconds, and no failover waits for it. What a bond
 //! makes of an association is not decided here; it is seen in the kernel, whoever brought it about.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +12,7 @@ use std::path::Path;
 
 use hitless_api::{self as api, Error, NewNetwork};
 use hitless_core::wifi::Ssid;
+use hitless_linux::wireless::Wireless;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::causes::chain;
@@ -42,6 +45,8 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Finished {
     interface: String,
+    /// How often the station had been given its configuration when the client asked.
+    given: u64,
     wish: Wish,
     result: Result<(), StationError>,
     reply: oneshot::Sender<Answer>,
@@ -77,6 +82,19 @@ struct Kept {
     config: WifiConfig,
     station: Station,
     state: StationState,
+    /// How often it was given its configuration anew.
+    given: u64,
+}
+
+/// What is found of an interface for which nothing is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It has joined nothing.
+    Free,
+    /// A wpa_supplicant that somebody else has started takes care of it, and can be spoken to.
+    Existing,
+    /// Some other program has made it join a network.
+    Taken,
 }
 
 impl Stations {
@@ -117,13 +135,34 @@ impl Stations {
     pub(super) fn configure(&mut self, configured: BTreeMap<String, WifiConfig>) {
         self.configured = configured;
         self.keep_members();
+        // That the user has corrected a file is not seen in what names it.
+        for kept in self.stations.values_mut().filter(|kept| kept.config.has_secret_files()) {
+            kept.give();
+        }
     }
 
-    /// Ends what an earlier daemon left, if there is nothing more to join.
-    pub(super) fn sweep(&self) {
-        if self.configured.is_empty() && self.saved.is_empty() && self.supplicant.directory().exists() {
-            self.end_supplicant();
+    /// Takes away from our wpa_supplicant what an earlier daemon gave to it and nobody wants any more, or ends it. Which
+    /// interfaces can be ports is said by `is_port`; they need not be there yet.
+    pub(super) fn sweep(&self, is_port: impl Fn(&str) -> bool) {
+        if !self.supplicant.directory().exists() {
+            return;
         }
+        let wanted = self.wanted(is_port);
+        if wanted.is_empty() {
+            return self.end_supplicant();
+        }
+        let supplicant = self.supplicant.clone();
+        tokio::spawn(async move { supplicant.retain(&wanted).await });
+    }
+
+    /// The interfaces that a wpa_supplicant of ours is to make join networks.
+    fn wanted(&self, is_port: impl Fn(&str) -> bool) -> BTreeSet<String> {
+        let names = self.configured.keys().map(String::as_str).chain(self.saved.interfaces());
+        let wanted = names.filter(|name| {
+            let config = self.config(name);
+            is_port(name) && config.manage == Manage::Auto && self.is_kept(name, &config)
+        });
+        wanted.map(str::to_owned).collect()
     }
 
     fn end_supplicant(&self) {
@@ -160,9 +199,8 @@ impl Stations {
             match self.stations.get_mut(&member.interface) {
                 Some(kept) if kept.config == config => {}
                 Some(kept) if kept.config.manage == config.manage && kept_here => {
-                    kept.config = config.clone();
-                    let station = kept.station.clone();
-                    detach(async move { station.configure(config).await });
+                    kept.config = config;
+                    kept.give();
                 }
                 Some(_) => {
                     self.release(&member.interface);
@@ -179,28 +217,30 @@ impl Stations {
         }
     }
 
-    /// A client wants something of stations: those are there from now on for which nothing is configured.
-    fn wake(&mut self, port: Option<&str>) {
-        let asleep = |member: &&Member| {
-            let configured = self.configured.get(&member.interface);
-            let off = configured.is_some_and(|config| config.manage == Manage::Off);
-            !off && !self.stations.contains_key(&member.interface)
-                && port.is_none_or(|port| port == member.interface)
-        };
-        for member in self.members.iter().filter(asleep).cloned().collect::<Vec<_>>() {
-            let mut config = self.config(&member.interface);
-            if config.manage == Manage::Auto && !self.configured.contains_key(&member.interface) {
-                config.manage = self.whoever_is_there(&member.interface);
-            }
-            self.on_demand.insert(member.interface.clone(), config.manage);
-            self.start(&member, config);
+    /// A client wants something done by a station: it is there from now on, if nothing is configured for it. Not where
+    /// another program has made it join a network, which would only be disturbed.
+    fn wake(&mut self, member: &Member) -> Result<(), Error> {
+        if self.stations.contains_key(&member.interface) {
+            return Ok(());
         }
+        let mut config = self.config(&member.interface);
+        match self.found(member) {
+            Found::Free => {}
+            Found::Existing => config.manage = Manage::Existing,
+            Found::Taken => return Err(taken(&member.interface)),
+        }
+        self.on_demand.insert(member.interface.clone(), config.manage);
+        self.start(member, config);
+        Ok(())
     }
 
-    /// A wpa_supplicant that somebody else has started for an interface would only be disturbed by a second one.
-    fn whoever_is_there(&self, interface: &str) -> Manage {
-        let theirs = self.supplicant.existing().join(interface);
-        if theirs.exists() { Manage::Existing } else { Manage::Auto }
+    /// What has an interface that is none of our stations.
+    fn found(&self, member: &Member) -> Found {
+        let theirs = self.supplicant.existing().join(&member.interface);
+        if !self.configured.contains_key(&member.interface) && theirs.exists() {
+            return Found::Existing;
+        }
+        if is_joined(member.index) { Found::Taken } else { Found::Free }
     }
 
     fn start(&mut self, member: &Member, config: WifiConfig) {
@@ -211,7 +251,7 @@ impl Stations {
             supplicant: self.supplicant.clone(),
         };
         let station = Station::start(setup, self.reports_sender.clone());
-        let kept = Kept { member: member.clone(), config, station, state: StationState::Starting };
+        let kept = Kept { member: member.clone(), config, station, state: StationState::Starting, given: 0 };
         self.stations.insert(member.interface.clone(), kept);
     }
 
@@ -334,37 +374,49 @@ impl Stations {
 
     // ---- what clients want ---------------------------------------------------------------------------------------
 
-    /// The stations that are meant: this one, or all.
-    fn meant(&mut self, port: Option<&str>) -> Result<Vec<&Kept>, Error> {
-        self.wake(port);
-        match port {
-            Some(port) => match self.stations.get(port) {
-                Some(kept) => Ok(vec![kept]),
-                None => Err(Error::NoSuchStation { port: port.to_owned() }),
-            },
-            None if self.stations.is_empty() => Err(Error::NoSuchStation { port: String::new() }),
-            None => Ok(self.stations.values().collect()),
+    /// The Wi-Fi ports that are meant: this one, or all. Those that we only watch are not.
+    fn meant(&self, port: Option<&str>) -> Result<Vec<Member>, Error> {
+        let is_meant = |member: &&Member| {
+            let configured = self.configured.get(&member.interface);
+            port.is_none_or(|port| port == member.interface)
+                && configured.is_none_or(|config| config.manage != Manage::Off)
+        };
+        let meant: Vec<Member> = self.members.iter().filter(is_meant).cloned().collect();
+        if meant.is_empty() {
+            return Err(Error::NoSuchStation { port: port.unwrap_or_default().to_owned() });
         }
+        Ok(meant)
     }
 
-    /// The one station that is meant.
-    fn the_one(&mut self, port: Option<&str>) -> Result<&Kept, Error> {
+    /// The one Wi-Fi port that is meant.
+    fn the_one(&self, port: Option<&str>) -> Result<Member, Error> {
         let mut meant = self.meant(port)?;
         if meant.len() > 1 {
-            let ports = meant.iter().map(|kept| kept.member.interface.clone()).collect();
-            return Err(Error::SeveralStations { ports });
+            return Err(Error::SeveralStations {
+                ports: meant.into_iter().map(|member| member.interface).collect(),
+            });
         }
         meant.pop().ok_or(Error::NoSuchStation { port: String::new() })
     }
 
-    /// The networks that stations know.
-    pub(super) fn list(&mut self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
-        if let Err(error) = self.meant(port) {
-            return drop(reply.send(Err(error)));
-        }
-        let meant =
-            self.stations.values().filter(|kept| port.is_none_or(|port| port == kept.member.interface));
-        let asked: Vec<_> = meant.map(|kept| (kept.station.clone(), self.known(kept))).collect();
+    /// The station of the one that is meant, which is woken for that.
+    fn the_station(&mut self, port: Option<&str>) -> Result<&Kept, Error> {
+        let member = self.the_one(port)?;
+        self.wake(&member)?;
+        self.stations.get(&member.interface).ok_or(Error::NoSuchStation { port: member.interface })
+    }
+
+    /// The networks that stations know. Nobody is woken for that.
+    pub(super) fn list(&self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
+        let meant = match self.meant(port) {
+            Ok(meant) => meant,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let asked: Vec<_> = meant
+            .iter()
+            .filter_map(|member| self.stations.get(&member.interface))
+            .map(|kept| (kept.station.clone(), self.known(kept)))
+            .collect();
         tokio::spawn(async move {
             let mut all = Vec::new();
             for (station, mut networks) in asked {
@@ -414,8 +466,10 @@ impl Stations {
             Ok(meant) => meant,
             Err(error) => return drop(reply.send(Err(error))),
         };
+        let mut failed = meant.iter().filter_map(|member| self.wake(member).err()).last();
         let asked: Vec<_> = meant
-            .into_iter()
+            .iter()
+            .filter_map(|member| self.stations.get(&member.interface))
             .map(|kept| {
                 let known: Vec<Ssid> =
                     kept.config.networks.iter().map(|network| network.ssid.clone()).collect();
@@ -424,7 +478,6 @@ impl Stations {
             .collect();
         tokio::spawn(async move {
             let mut points = Vec::new();
-            let mut failed = None;
             for (interface, station, known, current) in asked {
                 match station.scan().await {
                     Ok(heard) => points.extend(
@@ -449,18 +502,18 @@ impl Stations {
             Ok(found) => found,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
+        let (interface, station, given) = (kept.member.interface.clone(), kept.station.clone(), kept.given);
         let remember = new.security.is_some().then(|| Box::new(new));
         let wish = Wish::Join { ssid: network.ssid.clone(), remember };
         let finished = self.finished_sender.clone();
         tokio::spawn(async move {
             let result = station.connect(network).await;
-            drop(finished.send(Finished { interface, wish, result, reply }));
+            drop(finished.send(Finished { interface, given, wish, result, reply }));
         });
     }
 
     fn choose(&mut self, port: Option<&str>, new: &NewNetwork) -> Result<(&Kept, Network), Error> {
-        let kept = self.the_one(port)?;
+        let kept = self.the_station(port)?;
         let refused = |reason: String| Error::WifiFailed { reason };
         if new.security.is_some() {
             return Ok((kept, words::network(new).map_err(refused)?));
@@ -476,21 +529,31 @@ impl Stations {
 
     /// Leaves the network.
     pub(super) fn disconnect(&mut self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
-        let kept = match self.the_one(port) {
-            Ok(kept) => kept,
+        let kept = match self.to_leave(port) {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return drop(reply.send(Ok(Reply::Done))),
             Err(error) => return drop(reply.send(Err(error))),
         };
-        let (interface, station) = (kept.member.interface.clone(), kept.station.clone());
+        let (interface, station, given) = (kept.member.interface.clone(), kept.station.clone(), kept.given);
         let finished = self.finished_sender.clone();
         tokio::spawn(async move {
             let result = station.disconnect().await;
-            drop(finished.send(Finished { interface, wish: Wish::Leave, result, reply }));
+            drop(finished.send(Finished { interface, given, wish: Wish::Leave, result, reply }));
         });
+    }
+
+    /// The station that is to leave its network; `None` where nobody has made it join one.
+    fn to_leave(&mut self, port: Option<&str>) -> Result<Option<&Kept>, Error> {
+        let member = self.the_one(port)?;
+        if !self.stations.contains_key(&member.interface) && self.found(&member) == Found::Free {
+            return Ok(None);
+        }
+        self.the_station(port).map(Some)
     }
 
     /// Forgets a network that was joined by command.
     pub(super) fn forget(&mut self, port: Option<&str>, network: &NewNetwork) -> Answer {
-        let interface = self.the_one(port)?.member.interface.clone();
+        let interface = self.the_one(port)?.interface;
         let failed = |reason: String| Error::WifiFailed { reason };
         let ssid = words::ssid(network).map_err(failed)?;
         if !self.saved.remove(&interface, network).map_err(|error| failed(chain(&error)))? {
@@ -520,7 +583,7 @@ impl Stations {
 
     /// What came of a client's wish: a network that was joined is remembered.
     pub(super) fn finished(&mut self, finished: Finished, status: impl FnOnce(&str) -> Option<api::Station>) {
-        let Finished { interface, wish, result, reply } = finished;
+        let Finished { interface, given, wish, result, reply } = finished;
         let failed = |reason: String| Error::WifiFailed { reason };
         let answer = result.map_err(|error| failed(chain(&error))).and_then(|()| match wish {
             Wish::Join { ssid, remember } => {
@@ -529,6 +592,10 @@ impl Stations {
                         failed(format!("joined, but it is not remembered: {}", chain(&error)))
                     })?;
                     self.relearn(&interface);
+                    // In between it was given a configuration without this network.
+                    if let Some(kept) = self.stations.get_mut(&interface).filter(|kept| kept.given != given) {
+                        kept.give();
+                    }
                 }
                 let station = status(&interface).unwrap_or_else(|| self.without_bond(&interface));
                 Ok(Reply::Joined(Box::new(joined(station, &ssid))))
@@ -564,6 +631,13 @@ fn joined(mut station: api::Station, ssid: &Ssid) -> api::Station {
 }
 
 impl Kept {
+    /// Gives the station its configuration, whether it has changed or not.
+    fn give(&mut self) {
+        self.given += 1;
+        let (station, config) = (self.station.clone(), self.config.clone());
+        detach(async move { station.configure(config).await });
+    }
+
     /// The access point that it has joined.
     fn joined(&self) -> Option<String> {
         match &self.state {
@@ -575,6 +649,17 @@ impl Kept {
             | StationState::Failed(_) => None,
         }
     }
+}
+
+/// Is an interface associated, by whomever?
+fn is_joined(index: u32) -> bool {
+    let station = Wireless::requests().and_then(|wireless| wireless.station(index, None));
+    station.is_ok_and(|station| station.is_some_and(|station| station.association.is_some()))
+}
+
+fn taken(interface: &str) -> Error {
+    let reason = format!("{interface} is joined by another program; set manage in [wifi.{interface}]");
+    Error::WifiFailed { reason }
 }
 
 /// Lets something happen beside the loop. What comes of it is told by the station itself.

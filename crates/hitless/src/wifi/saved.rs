@@ -57,9 +57,9 @@ impl Saved {
         self.networks.get(interface).map_or(&[], Vec::as_slice)
     }
 
-    /// Are there none at all?
-    pub fn is_empty(&self) -> bool {
-        self.networks.is_empty()
+    /// The interfaces of which there are any.
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.networks.keys().map(String::as_str)
     }
 
     /// Remembers one, in the place of another of its name.

@@ -15,6 +15,7 @@
 //! | `client-*` | our ends of the sockets |
 
 use std::fs::DirBuilder;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -31,7 +32,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
 use super::connection::{Address, Connection, ConnectionError, sweep};
+use super::reply;
 use super::request::Request;
+use crate::causes::chain;
 
 /// What it is called.
 pub const PROGRAM: &str = "wpa_supplicant";
@@ -239,6 +242,22 @@ impl Supplicant {
         let (sender, done) = oneshot::channel();
         self.orders.send(Order::Terminate(sender)).map_err(|_| ProcessError::Unattended)?;
         done.await.map_err(|_| ProcessError::Unattended)?
+    }
+
+    /// Takes the interfaces away that it has and that are not `wanted`, if it is there: an earlier daemon gave them to it.
+    /// It is not started for that.
+    pub async fn retain(&self, wanted: &BTreeSet<String>) {
+        let Ok(global) = Connection::open(&self.directory, &self.global()) else { return };
+        let Ok(interfaces) = global.ask(Request::Interfaces).await else { return };
+        for name in reply::interfaces(&interfaces).iter().filter(|name| !wanted.contains(*name)) {
+            match global.tell(Request::InterfaceRemove(name)).await {
+                Ok(()) => tracing::info!("{name}: taken from wpa_supplicant; nobody wants it to join anything"),
+                Err(error) => tracing::warn!("{name}: not taken from wpa_supplicant: {}", chain(&error)),
+            }
+            if !name.contains('/') {
+                drop(std::fs::remove_file(self.directory.join(format!("{name}.conf"))));
+            }
+        }
     }
 
     /// Where it is spoken to about everything.
