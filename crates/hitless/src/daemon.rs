@@ -192,7 +192,8 @@ impl Daemon {
         // Arguments tell of one bond, and nothing of others.
         if let ConfigSource::File(_) = daemon.source {
             daemon.remove_orphans(&config).await;
-            daemon.stations.sweep();
+            let ports = || config.bonds.iter().flat_map(|bond| &bond.options.ports);
+            daemon.stations.sweep(|name| ports().any(|pattern| pattern.matches(name)));
         }
         Ok(daemon)
     }

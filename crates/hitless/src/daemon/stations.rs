@@ -134,11 +134,7 @@ impl Stations {
     /// The configuration is another one.
     pub(super) fn configure(&mut self, configured: BTreeMap<String, WifiConfig>) {
         self.configured = configured;
-        self.keep_members();
-        // That the user has corrected a file is not seen in what names it.
-        for kept in self.stations.values_mut().filter(|kept| kept.config.has_secret_files()) {
-            kept.give();
-        }
+        self.keep_members(true);
     }
 
     /// Takes away from our wpa_supplicant what an earlier daemon gave to it and nobody wants any more, or ends it. Which
@@ -180,12 +176,12 @@ impl Stations {
     pub(super) fn keep(&mut self, members: BTreeSet<Member>) {
         if members != self.members {
             self.members = members;
-            self.keep_members();
+            self.keep_members(false);
         }
     }
 
-    /// Starts, changes and ends stations, so that they are those of the members.
-    fn keep_members(&mut self) {
+    /// Starts, changes and ends stations, so that they are those of the members. `anew`: files may have changed.
+    fn keep_members(&mut self, anew: bool) {
         let members = self.members.clone();
         let before = self.stations.len();
         let gone =
@@ -197,7 +193,11 @@ impl Stations {
             let config = self.config(&member.interface);
             let kept_here = self.is_kept(&member.interface, &config);
             match self.stations.get_mut(&member.interface) {
-                Some(kept) if kept.config == config => {}
+                Some(kept) if kept.config == config => {
+                    if anew && config.has_secret_files() {
+                        kept.give();
+                    }
+                }
                 Some(kept) if kept.config.manage == config.manage && kept_here => {
                     kept.config = config;
                     kept.give();

@@ -546,6 +546,21 @@ async fn somebody_elses_supplicant_keeps_what_is_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_earlier_daemon_left_is_taken_away() {
+    let fake = Fake::start();
+    let bench = at_home(&fake).await;
+    fake.state().interfaces.push("wlan7".to_owned());
+    std::fs::write(fake.path().join("wlan7.conf"), "").unwrap();
+    fake.supplicant().retain(&["wlan0".to_owned(), "wlan9".to_owned()].into()).await;
+    assert_eq!(fake.state().interfaces, ["wlan0"]);
+    assert_eq!(fake.state().count("INTERFACE_REMOVE"), 1);
+    assert!(!fake.path().join("wlan7.conf").exists() && fake.path().join("wlan0.conf").exists());
+    drop(bench);
+    // Where there is none, none is started.
+    Fake::stopped().supplicant().retain(&Default::default()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handle_that_is_dropped_leaves_the_association() {
     let fake = Fake::start();
     let bench = at_home(&fake).await;

@@ -14,8 +14,8 @@
 //! | `pid` | its process |
 //! | `client-*` | our ends of the sockets |
 
-use std::fs::DirBuilder;
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -251,7 +251,9 @@ impl Supplicant {
         let Ok(interfaces) = global.ask(Request::Interfaces).await else { return };
         for name in reply::interfaces(&interfaces).iter().filter(|name| !wanted.contains(*name)) {
             match global.tell(Request::InterfaceRemove(name)).await {
-                Ok(()) => tracing::info!("{name}: taken from wpa_supplicant; nobody wants it to join anything"),
+                Ok(()) => {
+                    tracing::info!("{name}: taken from wpa_supplicant; nobody wants it to join anything")
+                }
                 Err(error) => tracing::warn!("{name}: not taken from wpa_supplicant: {}", chain(&error)),
             }
             if !name.contains('/') {
