@@ -75,6 +75,7 @@ pub(super) type Work = LocalBoxFuture<'static, Completed>;
 struct Seen {
     link: Link,
     carrier: bool,
+    wireless: bool,
 }
 
 /// What of the bond's own interface somebody might have changed.
@@ -196,7 +197,10 @@ impl BondTask {
         let port = PortId(link.index);
         // The message may be older than what is known; what counts is how it is now.
         let carrier = probe.carrier(&link.name).unwrap_or(link.carrier);
-        let known = self.ports.insert(port, Seen { link: link.clone(), carrier });
+        // Asked once: a failover waits for what is asked here.
+        let before = self.ports.get(&port).map(|known| known.wireless);
+        let wireless = before.unwrap_or_else(|| self.is_wireless(link));
+        let known = self.ports.insert(port, Seen { link: link.clone(), carrier, wireless });
         let went_up = carrier && !known.as_ref().is_some_and(|known| known.carrier);
         match known {
             Some(known) if known.link.name == link.name && !went_up => {
@@ -209,7 +213,7 @@ impl BondTask {
             }
             // New, or renamed, or with another speed.
             _ => {
-                let info = self.info(probe, link);
+                let info = self.info(probe, link, wireless);
                 let event = if self.wants(&link.name) {
                     Event::PortAppeared { port, info }
                 } else {
@@ -219,7 +223,7 @@ impl BondTask {
             }
         }
         self.machine.handle(now, Event::Carrier { port, up: carrier });
-        if self.is_wireless(port, link) {
+        if wireless {
             self.look_at_station(now, port, &link.name);
         }
         // What comes within the next second may be held back.
@@ -228,10 +232,13 @@ impl BondTask {
 
     /// A carrier comes and goes with an association: what is known of that is out of date.
     fn look_at_station(&mut self, now: Instant, port: PortId, name: &str) {
-        let new = self.radios.seen(port).is_none();
+        if self.radios.seen(port).is_some() {
+            // After what the carrier asks for.
+            return self.radios.look_soon(now, port);
+        }
         let looked = self.radios.look(now, port);
         // Its switch was told of before it was there.
-        let blocked = new.then(|| self.radios.blocked(now, port, is_switched_off(name))).flatten();
+        let blocked = self.radios.blocked(now, port, is_switched_off(name));
         for event in [looked, blocked].into_iter().flatten() {
             self.machine.handle(now, event);
         }
@@ -270,7 +277,7 @@ impl BondTask {
         }
     }
 
-    fn info(&self, probe: &LinkProbe, link: &Link) -> PortInfo {
+    fn info(&self, probe: &LinkProbe, link: &Link, wireless: bool) -> PortInfo {
         let found = self.tools.ledger.borrow().get(&self.config.name, link.index).map(|found| found.mac);
         let kernels = link.bond_port.and_then(|port| port.permanent_mac);
         let (speed_mbps, duplex) = probe.speed_duplex(&link.name).unwrap_or_default();
@@ -279,14 +286,12 @@ impl BondTask {
             permanent_mac: found.or(kernels).or(link.mac).unwrap_or_default(),
             speed_mbps,
             duplex,
-            wireless: self.is_wireless(PortId(link.index), link),
+            wireless,
         }
     }
 
-    fn is_wireless(&self, port: PortId, link: &Link) -> bool {
-        self.radios.seen(port).is_some()
-            || self.tools.wireless_kind(link.index).is_some()
-            || link.is_wireless()
+    fn is_wireless(&self, link: &Link) -> bool {
+        self.tools.wireless_kind(link.index).is_some() || link.is_wireless()
     }
 
     /// The bond's own interface or its parked peer changed: something about it may have to be put right.

@@ -126,6 +126,13 @@ impl Radios {
         Some(Event::Station { port, station: radio.station() })
     }
 
+    /// Looks at a station as soon as there is nothing more urgent.
+    pub(super) fn look_soon(&mut self, now: Instant, port: PortId) {
+        if let Some(radio) = self.radios.get_mut(&port) {
+            radio.next_look = now;
+        }
+    }
+
     /// Something happened on a wireless interface. Says what the machine is to know.
     pub(super) fn event(&mut self, now: Instant, event: &WirelessEvent) -> Vec<Event> {
         let index = match event {

@@ -212,11 +212,15 @@ impl Station {
         let (commands, received) = mpsc::unbounded_channel();
         let interface = setup.interface.clone();
         tokio::spawn(async move {
-            if iwd::is_meant(&setup.config, &Bus::system()).await {
-                iwd::run(iwd::Setup::new(setup.interface, setup.config), reports, received).await;
+            let bus = Bus::system();
+            let (setup, reports, received) = if iwd::is_meant(&setup.config, &bus).await {
+                (setup, reports, received)
             } else {
-                task::Task::new(setup, reports, received).run().await;
-            }
+                let task = task::Task::new(setup, bus, reports, received);
+                let Some(left) = task.run().await else { return };
+                left.for_iwd()
+            };
+            iwd::run(iwd::Setup::new(setup.interface, setup.config), reports, received).await;
         });
         Self::new(interface, commands)
     }

@@ -15,6 +15,8 @@ use super::session::{self, Handed, Session, is_ours, unreachable};
 use super::track::Track;
 use super::{AccessPoint, Command, KnownNetwork, Reply, Report, Setup, StationError, StationState, What};
 use crate::causes::chain;
+use crate::dbus::Bus;
+use crate::wifi::iwd;
 use crate::wifi::network::{Network, Security, WifiConfig};
 use crate::wifi::supplicant::backoff::Backoff;
 use crate::wifi::supplicant::connection::ConnectionError;
@@ -41,6 +43,8 @@ const LOST: Duration = Duration::from_secs(10);
 /// The station.
 pub(super) struct Task {
     setup: Setup,
+    /// Where iwd would be.
+    bus: Bus,
     reports: mpsc::UnboundedSender<Report>,
     commands: mpsc::UnboundedReceiver<Command>,
     life: watch::Receiver<Life>,
@@ -62,6 +66,16 @@ pub(super) struct Task {
     backoff: Backoff,
 }
 
+/// What came of the search for wpa_supplicant.
+enum Found {
+    /// It takes care of the interface. With the number of the process, where that is ours.
+    Supplicant(Session, Option<u64>),
+    /// It is not installed, and iwd has come.
+    Iwd,
+    /// The station has ended.
+    End,
+}
+
 /// How it goes on.
 enum Next {
     /// As before.
@@ -75,12 +89,14 @@ enum Next {
 impl Task {
     pub(super) fn new(
         setup: Setup,
+        bus: Bus,
         reports: mpsc::UnboundedSender<Report>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let life = setup.supplicant.life();
         Self {
             setup,
+            bus,
             reports,
             commands,
             life,
@@ -97,27 +113,38 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Until the station ends, or it turns out that it is iwd's: then it is given back.
+    pub(super) async fn run(mut self) -> Option<Self> {
         self.report(What::State(StationState::Starting));
         loop {
-            let Some((session, generation)) = self.find().await else { return };
+            let (session, generation) = match self.find().await {
+                Found::Supplicant(session, generation) => (session, generation),
+                Found::Iwd => return Some(self),
+                Found::End => return None,
+            };
             let since = Instant::now();
             match self.serve(session, generation).await {
-                Ok(()) => return,
+                Ok(()) => return None,
                 Err(fault) => self.lost(fault),
             }
             if since.elapsed() > CHECK {
                 self.backoff = Backoff::default();
             }
             if self.pause().await {
-                return;
+                return None;
             }
         }
     }
 
-    /// Finds wpa_supplicant, and has it take care of the interface. With the number of the process, where that is ours.
-    /// `None`: the station has ended.
-    async fn find(&mut self) -> Option<(Session, Option<u64>)> {
+    /// What iwd's task needs to go on.
+    pub(super) fn for_iwd(
+        self,
+    ) -> (Setup, mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Command>) {
+        (self.setup, self.reports, self.commands)
+    }
+
+    /// Finds wpa_supplicant, and has it take care of the interface.
+    async fn find(&mut self) -> Found {
         loop {
             let mut generation = None;
             if is_ours(&self.setup) {
@@ -128,8 +155,12 @@ impl Task {
                     if let Some(fault) = absence(&life) {
                         self.fail(fault);
                     }
+                    // Which of them is there first after the machine has started is left to chance.
+                    if matches!(life, Life::Missing) && iwd::is_meant(&self.setup.config, &self.bus).await {
+                        return Found::Iwd;
+                    }
                     if self.wait_for_life().await {
-                        return None;
+                        return Found::End;
                     }
                     continue;
                 }
@@ -142,16 +173,16 @@ impl Task {
                     command = self.commands.recv() => match self.absent(command).await {
                         Next::On => {}
                         Next::Anew => break None,
-                        Next::End => return None,
+                        Next::End => return Found::End,
                     }
                 }
             };
             match opened {
-                Some(Ok(session)) => return Some((session, generation)),
+                Some(Ok(session)) => return Found::Supplicant(session, generation),
                 Some(Err(fault)) => {
                     self.fail(fault);
                     if self.pause().await {
-                        return None;
+                        return Found::End;
                     }
                 }
                 None => {}
