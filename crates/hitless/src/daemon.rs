@@ -89,7 +89,7 @@ pub enum RunError {
         /// The bond.
         bond: String,
         /// Why.
-        source: DriverError,
+        source: Box<DriverError>,
     },
     /// The kernel refused a request.
     #[error(transparent)]
@@ -222,7 +222,7 @@ impl Daemon {
                 Ok(id) => added.push(id),
                 Err(source) => {
                     self.take_back(&added).await;
-                    return Err(RunError::Bond { bond: bond.name.clone(), source });
+                    return Err(RunError::Bond { bond: bond.name.clone(), source: source.into() });
                 }
             }
         }

@@ -15,7 +15,7 @@ pub(super) async fn check(tools: &Tools, config: &Config) -> Result<(), RunError
         for port in named.filter_map(|pattern| links.iter().find(|link| pattern.matches(&link.name))) {
             driver::check_port(tools, bond, own, port)
                 .await
-                .map_err(|source| RunError::Bond { bond: bond.name.clone(), source })?;
+                .map_err(|source| RunError::Bond { bond: bond.name.clone(), source: source.into() })?;
         }
     }
     Ok(())
@@ -30,7 +30,7 @@ fn refuse_parked_peers(config: &Config, bond: &Bond) -> Result<(), RunError> {
         Some(port) => {
             let source =
                 DriverError::NotAPort { port, reason: "it is part of a bond itself, and bonds do not nest" };
-            Err(RunError::Bond { bond: bond.name.clone(), source })
+            Err(RunError::Bond { bond: bond.name.clone(), source: source.into() })
         }
     }
 }

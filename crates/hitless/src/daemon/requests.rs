@@ -300,7 +300,7 @@ impl Daemon {
     pub(super) async fn change_bond(&mut self, id: BondId, new: Bond) -> Result<(), RunError> {
         let now = self.now();
         let Some(bond) = self.bonds.get_mut(&id) else { return Ok(()) };
-        let failed = |source| RunError::Bond { bond: new.name.clone(), source };
+        let failed = |source: DriverError| RunError::Bond { bond: new.name.clone(), source: source.into() };
         bond.driver.configure(&new).await.map_err(failed)?;
         bond.config = new;
         bond.address_soon(now);
@@ -343,7 +343,8 @@ impl Daemon {
         }
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
-        let failed = |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source };
+        let failed =
+            |source: DriverError| RunError::Bond { bond: bond.config.name.clone(), source: source.into() };
         bond.driver.remove().await.map_err(failed)?;
         tracing::info!(bond = bond.config.name, "removed; its ports are as they were found");
         Ok(())

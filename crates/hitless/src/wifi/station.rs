@@ -218,7 +218,10 @@ impl Station {
             } else {
                 let task = task::Task::new(setup, bus, reports, received);
                 let Some(left) = task.run().await else { return };
-                left.for_iwd()
+                let (setup, reports, received) = left.for_iwd();
+                // It is not to come after all when somebody installs it; there is none to be ended now.
+                drop(setup.supplicant.terminate().await);
+                (setup, reports, received)
             };
             iwd::run(iwd::Setup::new(setup.interface, setup.config), reports, received).await;
         });

@@ -137,9 +137,7 @@ impl Task {
     }
 
     /// What iwd's task needs to go on.
-    pub(super) fn for_iwd(
-        self,
-    ) -> (Setup, mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Command>) {
+    pub(super) fn for_iwd(self) -> (Setup, mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Command>) {
         (self.setup, self.reports, self.commands)
     }
 
