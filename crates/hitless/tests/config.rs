@@ -558,7 +558,7 @@ fn exposed_secrets_are_told() {
     std::fs::set_permissions(&psk, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(told(&by_file, 0o644), [Warning::Exposed { path: psk }]);
     let any_server = Warning::AnyServer { interface: "wlan0".to_owned(), ssid: "home".to_owned() };
-    assert_eq!(told(&network(EAP), 0o644), [any_server.clone()]);
+    assert_eq!(told(&network(EAP), 0o644), std::slice::from_ref(&any_server));
     // Any server with a certificate of that authority.
     let authority = format!("{EAP}\nca-cert = \"/nowhere/ca.pem\"");
     assert_eq!(told(&network(&authority), 0o644), [any_server]);

@@ -193,11 +193,7 @@ impl Stations {
             let config = self.config(&member.interface);
             let kept_here = self.is_kept(&member.interface, &config);
             match self.stations.get_mut(&member.interface) {
-                Some(kept) if kept.config == config => {
-                    if anew && config.has_secret_files() {
-                        kept.give();
-                    }
-                }
+                Some(kept) if kept.config == config && !(anew && config.has_secret_files()) => {}
                 Some(kept) if kept.config.manage == config.manage && kept_here => {
                     kept.config = config;
                     kept.give();
@@ -529,7 +525,7 @@ impl Stations {
 
     /// Leaves the network.
     pub(super) fn disconnect(&mut self, port: Option<&str>, reply: oneshot::Sender<Answer>) {
-        let kept = match self.to_leave(port) {
+        let kept = match self.leaver(port) {
             Ok(Some(kept)) => kept,
             Ok(None) => return drop(reply.send(Ok(Reply::Done))),
             Err(error) => return drop(reply.send(Err(error))),
@@ -543,7 +539,7 @@ impl Stations {
     }
 
     /// The station that is to leave its network; `None` where nobody has made it join one.
-    fn to_leave(&mut self, port: Option<&str>) -> Result<Option<&Kept>, Error> {
+    fn leaver(&mut self, port: Option<&str>) -> Result<Option<&Kept>, Error> {
         let member = self.the_one(port)?;
         if !self.stations.contains_key(&member.interface) && self.found(&member) == Found::Free {
             return Ok(None);

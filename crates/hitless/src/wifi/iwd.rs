@@ -39,7 +39,6 @@ use tokio::sync::mpsc;
 pub use self::fault::IwdFault;
 use super::network::{Manage, WifiConfig};
 use super::station::{Command, Report};
-use super::supplicant::process::is_installed;
 use crate::dbus::Bus;
 
 /// What iwd is called on the bus.
@@ -78,11 +77,11 @@ pub(super) async fn run(
 }
 
 /// Is it iwd that is to look after a station? Where that is left to us, it is where it runs and wpa_supplicant is not
-/// installed.
-pub(super) async fn is_meant(config: &WifiConfig, bus: &Bus) -> bool {
-    match config.manage {
+/// `installed`.
+pub(super) async fn is_meant(manage: Manage, installed: bool, bus: &Bus) -> bool {
+    match manage {
         Manage::Iwd => true,
-        Manage::Auto => !is_installed() && is_running(bus).await,
+        Manage::Auto => !installed && is_running(bus).await,
         Manage::Existing | Manage::Off => false,
     }
 }

@@ -28,7 +28,7 @@ pub use self::fault::Fault;
 use crate::dbus::Bus;
 use crate::wifi::iwd;
 use crate::wifi::network::{Network, WifiConfig};
-use crate::wifi::supplicant::process::Supplicant;
+use crate::wifi::supplicant::process::{Supplicant, is_installed};
 use crate::wifi::supplicant::settings::Unusable;
 
 /// What a station needs to know.
@@ -209,21 +209,27 @@ impl Station {
 
     /// Starts a station within a tokio runtime. What happens is told to `reports`.
     pub fn start(setup: Setup, reports: mpsc::UnboundedSender<Report>) -> Self {
+        Self::start_on(Bus::system(), setup, reports)
+    }
+
+    /// The same, where iwd would be on this bus.
+    pub(super) fn start_on(bus: Bus, setup: Setup, reports: mpsc::UnboundedSender<Report>) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let interface = setup.interface.clone();
         tokio::spawn(async move {
-            let bus = Bus::system();
-            let (setup, reports, received) = if iwd::is_meant(&setup.config, &bus).await {
+            let manage = setup.config.manage;
+            let (setup, reports, received) = if iwd::is_meant(manage, is_installed(), &bus).await {
                 (setup, reports, received)
             } else {
-                let task = task::Task::new(setup, bus, reports, received);
+                let task = task::Task::new(setup, bus.clone(), reports, received);
                 let Some(left) = task.run().await else { return };
                 let (setup, reports, received) = left.for_iwd();
                 // It is not to come after all when somebody installs it; there is none to be ended now.
                 drop(setup.supplicant.terminate().await);
                 (setup, reports, received)
             };
-            iwd::run(iwd::Setup::new(setup.interface, setup.config), reports, received).await;
+            let setup = iwd::Setup { bus, ..iwd::Setup::new(setup.interface, setup.config) };
+            iwd::run(setup, reports, received).await;
         });
         Self::new(interface, commands)
     }

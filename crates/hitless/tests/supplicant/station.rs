@@ -533,9 +533,11 @@ async fn somebody_elses_supplicant_keeps_what_is_its_own() {
     let mut network = crate::fake::FakeNetwork { enabled: true, ..Default::default() };
     network.settings = theirs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     fake.state().networks.insert(77, network);
+    fake.state().answers.push(("GET mac_addr", Some("1\n".into())));
     fake.serve_existing("wlan0");
     fake.asked("RECONNECT").await;
-    assert!(fake.state().named("home").is_some());
+    assert_eq!(fake.state().named("home").unwrap().1.settings["mac_addr"], "0");
+    assert_eq!(fake.state().count("GET preassoc_mac_addr"), 1, "what it does besides is looked at");
     bench.station.release().await.unwrap();
     let state = fake.state();
     assert!(state.named("home").is_none());

@@ -18,7 +18,8 @@ use super::fake::{FakeIwd, FakeNetwork};
 use super::{IwdFault, Setup, is_running, run};
 use crate::dbus::testbus::TestBus;
 use crate::wifi::network::{Eap, EapMethod, Manage, Network, Secret, SecretSource, Security, WifiConfig};
-use crate::wifi::station::{Fault, Report, Station, StationError, StationState, What};
+use crate::wifi::station::{self, Fault, Report, Station, StationError, StationState, What};
+use crate::wifi::supplicant::process::{Life, Supplicant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const RIGHT: &str = "correct horse";
@@ -186,6 +187,22 @@ async fn a_hidden_network_is_asked_for_by_name() {
     let mut bench = Bench::start(&bus, vec![Network { hidden: true, ..network("attic", RIGHT) }]);
     bench.until_joined("attic").await;
     assert_eq!(iwd.count("ConnectHiddenNetwork"), 1);
+}
+
+#[tokio::test]
+async fn iwd_comes_later_and_wpa_supplicant_never() {
+    let bus = TestBus::start();
+    let (supplicant, life) = Supplicant::pretended("/nonexistent/wpa", Life::Missing);
+    let config = WifiConfig { manage: Manage::Auto, ..config(vec![network("home", RIGHT)]) };
+    let setup = station::Setup { interface: "wlan0".to_owned(), bond: None, config, supplicant };
+    let (sender, reports) = mpsc::unbounded_channel();
+    let mut bench = Bench { station: Station::start_on(bus.bus(), setup, sender), reports };
+    assert_eq!(bench.until_failed().await, Fault::NoSupplicant);
+    let _iwd = FakeIwd::start(&bus.bus(), vec![FakeNetwork::psk("home", RIGHT)]).await;
+    // It is looked for now and then.
+    life.send_replace(Life::Missing);
+    bench.until_joined("home").await;
+    bench.station.release().await.unwrap();
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ pub(super) struct Task {
 /// What came of the search for wpa_supplicant.
 enum Found {
     /// It takes care of the interface. With the number of the process, where that is ours.
-    Supplicant(Session, Option<u64>),
+    Supplicant(Box<Session>, Option<u64>),
     /// It is not installed, and iwd has come.
     Iwd,
     /// The station has ended.
@@ -118,7 +118,7 @@ impl Task {
         self.report(What::State(StationState::Starting));
         loop {
             let (session, generation) = match self.find().await {
-                Found::Supplicant(session, generation) => (session, generation),
+                Found::Supplicant(session, generation) => (*session, generation),
                 Found::Iwd => return Some(self),
                 Found::End => return None,
             };
@@ -153,8 +153,10 @@ impl Task {
                     if let Some(fault) = absence(&life) {
                         self.fail(fault);
                     }
-                    // Which of them is there first after the machine has started is left to chance.
-                    if matches!(life, Life::Missing) && iwd::is_meant(&self.setup.config, &self.bus).await {
+                    // When the machine starts, it is left to chance whether iwd is there before us.
+                    if matches!(life, Life::Missing)
+                        && iwd::is_meant(self.setup.config.manage, false, &self.bus).await
+                    {
                         return Found::Iwd;
                     }
                     if self.wait_for_life().await {
@@ -176,7 +178,7 @@ impl Task {
                 }
             };
             match opened {
-                Some(Ok(session)) => return Found::Supplicant(session, generation),
+                Some(Ok(session)) => return Found::Supplicant(Box::new(session), generation),
                 Some(Err(fault)) => {
                     self.fail(fault);
                     if self.pause().await {

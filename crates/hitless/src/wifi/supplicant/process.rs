@@ -198,6 +198,14 @@ impl Supplicant {
         Self { directory, options, life, orders }
     }
 
+    /// One that is as it is said to be: nobody takes care of any process.
+    #[cfg(test)]
+    pub(crate) fn pretended(directory: impl Into<PathBuf>, life: Life) -> (Self, watch::Sender<Life>) {
+        let (life_sender, life) = watch::channel(life);
+        let (orders, _) = mpsc::unbounded_channel();
+        (Self { directory: directory.into(), options: Options::default(), life, orders }, life_sender)
+    }
+
     /// Its directory.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -252,7 +260,7 @@ impl Supplicant {
         for name in reply::interfaces(&interfaces).iter().filter(|name| !wanted.contains(*name)) {
             match global.tell(Request::InterfaceRemove(name)).await {
                 Ok(()) => {
-                    tracing::info!("{name}: taken from wpa_supplicant; nobody wants it to join anything")
+                    tracing::info!("{name}: taken from wpa_supplicant; nobody wants it to join anything");
                 }
                 Err(error) => tracing::warn!("{name}: not taken from wpa_supplicant: {}", chain(&error)),
             }
