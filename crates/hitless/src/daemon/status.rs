@@ -1,7 +1,7 @@
 //! Bonds and stations as they are now, for clients.
 
 use hitless_api as api;
-use hitless_core::event::{PortId, Snapshot};
+use hitless_core::event::{PortSnapshot, Snapshot};
 use hitless_core::wifi::StationState;
 
 use super::Daemon;
@@ -51,20 +51,12 @@ impl Daemon {
         bond: &'a BondTask,
         snapshot: &'a Snapshot,
     ) -> impl Iterator<Item = (String, api::Wifi)> + 'a {
-        let stations = snapshot.ports.iter().filter_map(|port| Some((port.name.as_str(), port.port?)));
-        stations.filter_map(|(name, port)| {
-            let state = snapshot.ports.iter().find(|entry| entry.port == Some(port))?.station.as_ref();
-            Some((name.to_owned(), self.station(bond, name, port, state.map(|station| &station.state))?))
-        })
+        snapshot.ports.iter().filter_map(|port| Some((port.name.clone(), self.station(bond, port)?)))
     }
 
-    fn station(
-        &self,
-        bond: &BondTask,
-        interface: &str,
-        port: PortId,
-        state: Option<&StationState>,
-    ) -> Option<api::Wifi> {
+    fn station(&self, bond: &BondTask, entry: &PortSnapshot) -> Option<api::Wifi> {
+        let port = entry.port?;
+        let state = entry.station.as_ref().map(|station| &station.state);
         let seen = bond.radios.seen(port)?;
         let association = state.and_then(StationState::association);
         let (ssid, ssid_hex) = association
@@ -76,7 +68,7 @@ impl Daemon {
             Some(StationState::Silent(_)) => "joined, and nothing is heard",
             Some(StationState::Away | StationState::Deauthenticated) | None => "not joined",
         };
-        let (kept, fault) = self.stations.state(interface).unzip();
+        let (kept, fault) = self.stations.state(&entry.name).unzip();
         // What the kernel says counts; what the task says tells more while there is no association.
         let told = kept.filter(|_| association.is_none()).unwrap_or_else(|| word.to_owned());
         let blocked = bond.radios.is_blocked(port);

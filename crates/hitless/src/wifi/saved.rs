@@ -34,18 +34,29 @@ pub struct SavedError {
 }
 
 impl Saved {
-    /// Reads those of this directory. A file that is not there has none.
+    /// Reads those of this directory. A file that is not there has none. So has one that cannot be understood, which is set
+    /// aside: a bond that forwards is worth more than a network that can be joined again.
     ///
     /// # Errors
     ///
-    /// When it is there, and cannot be read or understood.
+    /// When it is there, and cannot be read or set aside.
     pub fn open(directory: &Path) -> Result<Self, SavedError> {
         let path = directory.join(FILE);
         let failed = |what, source| SavedError { what, path: path.clone(), source };
         let networks = match fs::read(&path) {
-            // What serde says of a wrong file could quote from it.
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|_| failed("understand", io::ErrorKind::InvalidData.into()))?,
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(networks) => networks,
+                // Not what serde says of it: that could quote from it.
+                Err(_) => {
+                    let aside = path.with_extension("damaged");
+                    fs::rename(&path, &aside).map_err(|source| failed("set aside", source))?;
+                    tracing::warn!(
+                        "the networks that were joined by command cannot be understood: join them again (they are in {})",
+                        aside.display()
+                    );
+                    Networks::new()
+                }
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Networks::new(),
             Err(error) => return Err(failed("read", error)),
         };
@@ -165,10 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_not_quoted_nor_overwritten() {
+    fn a_damaged_file_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(FILE), "{\"wlan0\": [\"correct horse\"").unwrap();
-        let error = Saved::open(directory.path()).unwrap_err();
-        assert!(!format!("{error:?} {error}").contains("horse"));
+        let damaged = "{\"wlan0\": [\"correct horse\"";
+        fs::write(directory.path().join(FILE), damaged).unwrap();
+        let saved = Saved::open(directory.path()).unwrap();
+        assert!(saved.of("wlan0").is_empty());
+        assert_eq!(fs::read_to_string(directory.path().join("wifi.damaged")).unwrap(), damaged);
     }
 }
