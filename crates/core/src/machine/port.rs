@@ -107,8 +107,7 @@ impl Port {
         let patience = config.downdelay.max(config.roam_grace);
         match (self.radio.standing(self.info.wireless, config), self.path.verdict()) {
             (Standing::Silent, _) if alone && self.carrier => Sense::Good(Duration::ZERO),
-            (Standing::Silent, _) => at_once,
-            (Standing::Gone, _) => at_once,
+            (Standing::Silent | Standing::Gone, _) => at_once,
             (Standing::Roaming, _) => Sense::Bad(patience),
             // It has joined an access point, and does not know its keys yet.
             (Standing::Open, _) if !self.carrier && self.radio.station().is_some() => Sense::Bad(patience),
@@ -123,8 +122,8 @@ impl Port {
         match self.radio.state() {
             Some(StationState::Silent(_)) => Cause::BeaconsLost,
             Some(StationState::Deauthenticated) => Cause::Deauthenticated,
-            Some(StationState::Joined(_) | StationState::Away) | None if !self.carrier => Cause::CarrierLost,
             Some(StationState::Away) => Cause::CarrierLost,
+            Some(StationState::Joined(_)) | None if !self.carrier => Cause::CarrierLost,
             Some(StationState::Joined(_)) | None => Cause::ProbesLost,
         }
     }

@@ -137,6 +137,8 @@ impl Machine {
 
     /// The port and the active one reach the same segment, or count as if.
     fn found_together(&mut self, id: PortId) {
+        // What took over unchecked has been checked now.
+        self.provisional = None;
         if let Some(port) = self.ports.get_mut(&id) {
             port.proof = Proof::Given;
         }

@@ -582,3 +582,24 @@ fn what_took_over_unchecked_makes_way_for_where_the_bond_was() {
     assert_eq!(w.waiting(wlan0), Some(Waiting::OtherSegment(other(7, 0))));
     assert!(!w.nics[&wlan0].attached);
 }
+
+#[test]
+fn what_was_checked_in_the_end_need_not_make_way_any_more() {
+    let stay = |config: &mut BondConfig| config.primary_reselect = PrimaryReselect::Failure;
+    let (mut w, eth0, wlan0) = ports(["eth0", "wlan0"], 0, stay);
+    // Before anybody could tell that it leads to the same place.
+    w.pull(eth0);
+    w.run(ms(5000));
+    w.assert_active("wlan0");
+    w.set_carrier(eth0, true);
+    w.run(ms(5000));
+    w.assert_active("wlan0");
+    assert_eq!(w.waiting(eth0), None);
+    // The cable is plugged in elsewhere.
+    w.pull(eth0);
+    w.network.segments.insert(eth0, 7);
+    w.set_carrier(eth0, true);
+    w.run(ms(5000));
+    w.assert_active("wlan0");
+    assert!(w.nics[&wlan0].attached);
+}
