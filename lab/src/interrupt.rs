@@ -2,6 +2,7 @@
 //!
 //! Only programs that call [`install`] are affected. Every wait of the laboratory asks [`check`].
 
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -44,6 +45,18 @@ pub fn install() -> Result<()> {
         drop(streams);
     });
     Ok(())
+}
+
+/// The whole life of a program that measures: it may be interrupted, and says why it failed.
+pub fn measure(measurement: impl FnOnce() -> Result<()>) -> ExitCode {
+    match install().and_then(|()| measurement()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(LabError::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("the measurement failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Has nobody interrupted us?

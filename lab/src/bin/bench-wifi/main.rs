@@ -44,18 +44,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = interrupt::install().and_then(|()| match qemu::in_guest() {
-        true => inside(&arguments),
-        false => outside(&arguments),
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(LabError::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            eprintln!("the measurement failed: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    interrupt::measure(|| if qemu::in_guest() { inside(&arguments) } else { outside(&arguments) })
 }
 
 impl Arguments {

@@ -52,18 +52,7 @@ struct Results {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = interrupt::install().and_then(|()| match uml::in_guest() {
-        true => kernel::inside(arguments.pulls),
-        false => outside(&arguments),
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(LabError::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            eprintln!("the measurement failed: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    interrupt::measure(|| if uml::in_guest() { kernel::inside(arguments.pulls) } else { outside(&arguments) })
 }
 
 fn outside(arguments: &Arguments) -> Result<()> {
