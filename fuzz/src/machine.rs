@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use hitless_core::config::{
-    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, Probes,
+    BondConfig, Evidence, FailOverMac, Failback, Mode, PortOptions, PortPattern, PrimaryReselect, Probes,
     SameSegment, Validate,
 };
 use hitless_core::event::{
@@ -73,7 +73,12 @@ impl Bytes<'_> {
 /// When the machine does what it never may.
 pub fn run(bytes: &[u8]) {
     let bytes = &mut Bytes(bytes);
-    let offload = Offload { macs: bytes.flag(), notifications: bytes.flag(), carrier: bytes.flag() };
+    let offload = Offload {
+        macs: bytes.flag(),
+        notifications: bytes.flag(),
+        carrier: bytes.flag(),
+        forwarding: bytes.octet().is_multiple_of(4),
+    };
     let mut machine = Machine::new(config(bytes), offload);
     let mut now = Instant::EPOCH;
     let mut under_way = VecDeque::new();
@@ -142,9 +147,12 @@ fn drain(machine: &mut Machine, now: Instant, under_way: &mut VecDeque<(ActionId
     }
     while machine.poll_notice().is_some() {}
     let snapshot = machine.snapshot();
-    let active = snapshot.ports.iter().find(|port| port.active);
-    assert_eq!(active.map(|port| &port.name), snapshot.active.as_ref());
-    assert!(active.is_none_or(|port| port.link.is_usable()), "{active:?}");
+    let active: Vec<_> = snapshot.ports.iter().filter(|port| port.active).collect();
+    if machine.config().mode.has_active_port() {
+        assert!(active.len() <= 1, "{active:?}");
+        assert_eq!(active.first().map(|port| &port.name), snapshot.active.as_ref());
+    }
+    assert!(active.iter().all(|port| port.link.is_usable()), "{active:?}");
 }
 
 /// Called when it wants to be, it comes to rest.
@@ -236,6 +244,7 @@ fn config(bytes: &mut Bytes<'_>) -> BondConfig {
     let patterns = ["eth0", "eth1", "wlan0", "en*", "*", ""];
     let evidence = [Evidence::Any, Evidence::Probe, Evidence::Target];
     BondConfig {
+        mode: bytes.pick(&[Mode::ActiveBackup, Mode::ActiveBackup, Mode::BalanceRr]),
         ports: (0..bytes.octet() % 5).map(|_| PortPattern::new(bytes.pick(&patterns))).collect(),
         port_options: (0..bytes.octet() % 3)
             .map(|_| {

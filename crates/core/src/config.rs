@@ -11,9 +11,12 @@ use wildmatch::WildMatch;
 
 use crate::wifi::Ssid;
 
-/// The options of one active-backup bond.
+/// The options of one bond.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BondConfig {
+    /// How its ports share the work. What chooses among ports (from `primary` to `failback`, `same_segment`, `signal_min`)
+    /// counts only in a mode that has an active port, and so do probes and `fail_over_mac`.
+    pub mode: Mode,
     /// Which interfaces are its ports, in order of preference.
     pub ports: Vec<PortPattern>,
     /// Options of single ports, by interface name.
@@ -63,6 +66,7 @@ pub struct BondConfig {
 impl Default for BondConfig {
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
             ports: Vec::new(),
             port_options: BTreeMap::new(),
             primary: None,
@@ -102,6 +106,34 @@ impl BondConfig {
     /// The options of the port with this interface name.
     pub fn port(&self, interface: &str) -> PortOptions {
         self.port_options.get(interface).copied().unwrap_or_default()
+    }
+}
+
+/// How the ports of a bond share the work. Kernel: `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// One port carries everything, and the others stand by.
+    #[default]
+    ActiveBackup,
+    /// All ports carry traffic, frame by frame in turn.
+    BalanceRr,
+}
+
+impl Mode {
+    /// What it is called in Linux bonding.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ActiveBackup => "active-backup",
+            Self::BalanceRr => "balance-rr",
+        }
+    }
+
+    /// Does one port carry everything?
+    pub fn has_active_port(self) -> bool {
+        match self {
+            Self::ActiveBackup => true,
+            Self::BalanceRr => false,
+        }
     }
 }
 

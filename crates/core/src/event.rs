@@ -224,6 +224,8 @@ pub struct Offload {
     pub notifications: bool,
     /// The bond's carrier, by min-links.
     pub carrier: bool,
+    /// Which ports frames leave by, of those that have a link.
+    pub forwarding: bool,
 }
 
 /// The state of a port's link.
@@ -498,7 +500,7 @@ impl fmt::Display for Notice {
 /// A bond as it is now; plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The active port.
+    /// The active port, in a mode that has one.
     pub active: Option<String>,
     /// The primary, where one is configured: the matching port, else the configured text.
     pub primary: Option<String>,
@@ -521,7 +523,7 @@ pub struct PortSnapshot {
     pub port: Option<PortId>,
     /// Its link state.
     pub link: LinkState,
-    /// Is it the active port?
+    /// Does traffic leave by it?
     pub active: bool,
     /// How often its link went down since the interface appeared.
     pub link_failures: u32,

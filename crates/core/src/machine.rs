@@ -1,4 +1,4 @@
-//! The machine of one active-backup bond: which port is active, and what has to be done to make it so.
+//! The machine of one bond: which ports carry its traffic, and what has to be done to make it so.
 //!
 //! Events and the time go in by [`Machine::handle`], which never fails; then the caller drains
 //! [`Machine::poll_action`] and [`Machine::poll_notice`] and sleeps until [`Machine::poll_timeout`].
@@ -6,12 +6,15 @@
 //! Every event ends in the same few steps (`settle`): judge paths, derive link states, elect the active
 //! port, and say what is wanted. What is wanted and not there becomes an action (`machine/actions.rs`); nothing else does.
 //! So a lost race, a failed action and a stranger who changed something are all repaired in the same way.
+//!
+//! In active-backup one port is elected. In balance-rr every usable port takes its turn: there is no active port, nothing
+//! to fail back to, and nobody is asked for proof.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::choice::{Candidate, choose};
-use crate::config::{BondConfig, Evidence, FailOverMac, Failback};
+use crate::config::{BondConfig, Evidence, FailOverMac, Failback, Mode};
 use crate::event::{
     ActionId, Cause, Event, Failover, LinkState, Notice, Observation, Offload, PortId, PortInfo,
 };
@@ -40,7 +43,7 @@ pub struct Machine {
     config: BondConfig,
     offload: Offload,
     ports: BTreeMap<PortId, Port>,
-    /// The elected port.
+    /// The elected port, in a mode that has one.
     active: Option<PortId>,
     /// The port that someone asked for; counts until it fails or the primary comes back.
     manual: Option<PortId>,
@@ -275,7 +278,9 @@ impl Machine {
         if self.adopted {
             self.note_drift(observation);
         }
-        self.table.observe(observation.table.clone());
+        if !self.offload.forwarding {
+            self.table.observe(observation.table.clone());
+        }
         self.carrier.observe(observation.carrier);
         self.bond_mac.observe(observation.bond_mac);
         for (id, port) in &mut self.ports {
@@ -301,12 +306,17 @@ impl Machine {
             self.addressed = true;
             self.bond_mac.want(observation.bond_mac);
         }
-        // A machine that has come so far by itself has nothing to take over.
-        let Some(active) = observation.table.active().filter(|_| self.active.is_none()) else { return };
-        if let Some(port) = self.ports.get_mut(&active).filter(|port| port.is_attached()) {
-            port.carrier |= !port.sensed;
-            port.path.begin(now);
-            self.active = Some(active);
+        // A machine that has come so far by itself has nothing to take over, nor has one that finds nothing in use.
+        let in_use = observation.table.transmit.ports();
+        if self.active.is_some() || in_use.is_empty() {
+            return;
+        }
+        for id in in_use {
+            if let Some(port) = self.ports.get_mut(id).filter(|port| port.is_attached()) {
+                port.carrier |= !port.sensed;
+                port.path.begin(now);
+                self.active = observation.table.active();
+            }
         }
         // Standbys as well: updelay begun anew would cost a bond with min-links its carrier.
         for port in self.ports.values_mut().filter(|port| port.is_attached() && port.carrier) {
@@ -322,7 +332,7 @@ impl Machine {
                 drifted(format!("{} is not attached as it should be", port.info.name));
             }
         }
-        if self.table.is_reached() && observation.table != *self.table.wanted() {
+        if !self.offload.forwarding && self.table.is_reached() && observation.table != *self.table.wanted() {
             drifted("the forwarding table is not the one that was programmed".to_owned());
         }
         if !self.offload.macs && self.bond_mac.is_reached() && observation.bond_mac != *self.bond_mac.wanted()
@@ -341,8 +351,12 @@ impl Machine {
         self.judge_paths(now);
         self.derive_links(now);
         self.pardon();
-        self.elect(now, trigger);
-        self.set_goals();
+        if self.config.mode.has_active_port() {
+            self.elect(now, trigger);
+        } else {
+            self.forget_election();
+        }
+        self.set_goals(now);
         self.finish_failover(now);
         self.notify_peers(now);
         self.announce_waiting();
@@ -401,7 +415,8 @@ impl Machine {
             }
             // Silence may pass, and mac80211 gives up an access point in time: nothing would be won by giving up the only
             // port there is.
-            let alone = self.active == Some(*id) && spare.iter().all(|spare| spare == id);
+            let in_use = self.active == Some(*id) || !self.config.mode.has_active_port();
+            let alone = in_use && spare.iter().all(|spare| spare == id);
             port.link.sense(now, port.sense(&self.config, alone));
         }
         self.skip_updelay(now);
@@ -492,6 +507,19 @@ impl Machine {
         let wanted = choose(&usable, self.active, self.manual, self.config.primary_reselect).wanted;
         self.candidate = wanted.filter(|wanted| self.active != Some(*wanted));
         self.ask_for_proof(now);
+    }
+
+    /// In this mode nobody is elected.
+    fn forget_election(&mut self) {
+        self.active = None;
+        self.manual = None;
+        self.departed = None;
+        self.candidate = None;
+        self.provisional = None;
+        self.failover = None;
+        for port in self.ports.values_mut() {
+            port.proof = Proof::Missing;
+        }
     }
 
     /// The ports among which is chosen. One that may be in another network is better than none.
@@ -592,9 +620,9 @@ impl Machine {
     }
 
     /// Says what is to be, given what was elected.
-    fn set_goals(&mut self) {
+    fn set_goals(&mut self, now: Instant) {
         self.want_addresses();
-        self.table.want(ForwardingTable::active_backup(self.active, self.ports_of_the_table()));
+        self.want_table(now);
         let usable = self.ports.values().filter(|port| port.is_usable()).count();
         let needed = usize::try_from(self.config.min_links).unwrap_or(usize::MAX).max(1);
         self.carrier.want(usable >= needed);
@@ -607,8 +635,30 @@ impl Machine {
             let ours = port.is_attached() && !port.is_leaving();
             let asked = port.proof.asking().is_some() || (comparing && role == Role::Active);
             port.listening.want(ours && (listening || asked));
-            let awake = role == Role::Active || Some(*id) == self.candidate;
+            let in_use = role == Role::Active || !self.config.mode.has_active_port();
+            let awake = in_use || Some(*id) == self.candidate;
             port.power_save.want(!(ours && awake));
+        }
+    }
+
+    /// Which ports frames leave and come in by.
+    fn want_table(&mut self, now: Instant) {
+        let ports: Vec<PortId> = self.ports_of_the_table().collect();
+        match self.config.mode {
+            Mode::ActiveBackup => self.table.want(ForwardingTable::active_backup(self.active, ports)),
+            Mode::BalanceRr => {
+                let usable = ports.iter().copied().filter(|id| self.ports[id].is_usable());
+                let table = ForwardingTable::balance_rr(usable, ports.iter().copied());
+                let same = table.transmit == self.table.wanted().transmit;
+                self.table.want(table);
+                // What was sent to a port that is gone goes on being sent there until switches hear better.
+                if !same {
+                    self.schedule_notification(now);
+                }
+            }
+        }
+        if self.offload.forwarding {
+            self.table.observe(self.table.wanted().clone());
         }
     }
 
@@ -629,11 +679,11 @@ impl Machine {
     fn want_addresses(&mut self) {
         let Some(bond) = self.bond_address() else { return };
         self.bond_mac.want(Some(bond));
-        let active = self.active;
+        let (active, policy) = (self.active, self.fail_over_mac());
         let active_mac = active.and_then(|id| self.ports.get(&id)).map(|port| port.info.permanent_mac);
         for (id, port) in &mut self.ports {
             let permanent = port.info.permanent_mac;
-            port.mac.want(match self.config.fail_over_mac {
+            port.mac.want(match policy {
                 FailOverMac::None => bond,
                 FailOverMac::Active => permanent,
                 FailOverMac::Follow if active == Some(*id) => bond,
@@ -648,7 +698,7 @@ impl Machine {
     /// is preferred.
     fn bond_address(&self) -> Option<MacAddr> {
         let active = self.active.and_then(|id| self.ports.get(&id)).map(|port| port.info.permanent_mac);
-        if self.config.fail_over_mac == FailOverMac::Active && active.is_some() {
+        if self.fail_over_mac() == FailOverMac::Active && active.is_some() {
             return active;
         }
         if self.addressed && self.bond_mac.wanted().is_some() {
@@ -677,6 +727,16 @@ impl Machine {
 
     fn name(&self, port: Option<PortId>) -> Option<String> {
         port.and_then(|id| self.ports.get(&id)).map(|port| port.info.name.clone())
+    }
+
+    /// Where all ports are in use, what is for the bond comes in on any of them.
+    fn fail_over_mac(&self) -> FailOverMac {
+        if self.config.mode.has_active_port() { self.config.fail_over_mac } else { FailOverMac::None }
+    }
+
+    /// The port by which the bond speaks for itself.
+    fn speaker(&self) -> Option<PortId> {
+        self.active.or_else(|| self.table.wanted().transmit.ports().first().copied())
     }
 
     fn role(&self, id: PortId) -> Role {

@@ -65,22 +65,37 @@ pub enum Receive {
     All,
 }
 
+impl Transmit {
+    /// The ports that frames leave by; one may be there several times.
+    pub fn ports(&self) -> &[PortId] {
+        match self {
+            Self::Nothing => &[],
+            Self::Buckets(_, ports) | Self::RoundRobin(ports) | Self::Broadcast(ports) => ports,
+        }
+    }
+}
+
 impl ForwardingTable {
     /// The table of active-backup: `active` sends and hears everything, the other `attached` ports hear unicast.
     pub fn active_backup(active: Option<PortId>, attached: impl IntoIterator<Item = PortId>) -> Self {
-        let mut ports: Vec<TablePort> = attached
-            .into_iter()
-            .map(|port| TablePort {
-                port,
-                receive: if Some(port) == active { Receive::All } else { Receive::Unicast },
-            })
-            .collect();
-        ports.sort_by_key(|entry| entry.port);
+        let receive = |port| if Some(port) == active { Receive::All } else { Receive::Unicast };
         let transmit = match active {
             Some(port) => Transmit::Buckets(FlowHash::Layer2, vec![port]),
             None => Transmit::Nothing,
         };
-        Self { transmit, ports }
+        Self { transmit, ports: table_ports(attached, receive) }
+    }
+
+    /// The table of balance-rr: the `usable` ports send in turn, and whatever comes in on an `attached` one is accepted. The
+    /// other end decides which of them it takes, so each may be the only one that hears a frame.
+    pub fn balance_rr(
+        usable: impl IntoIterator<Item = PortId>,
+        attached: impl IntoIterator<Item = PortId>,
+    ) -> Self {
+        let mut turns: Vec<PortId> = usable.into_iter().collect();
+        turns.sort_unstable();
+        let transmit = if turns.is_empty() { Transmit::Nothing } else { Transmit::RoundRobin(turns) };
+        Self { transmit, ports: table_ports(attached, |_| Receive::All) }
     }
 
     /// The port that carries everything, where there is exactly one.
@@ -93,4 +108,15 @@ impl ForwardingTable {
             Transmit::Nothing | Transmit::RoundRobin(_) | Transmit::Broadcast(_) => None,
         }
     }
+}
+
+/// In the order of their ids.
+fn table_ports(
+    attached: impl IntoIterator<Item = PortId>,
+    receive: impl Fn(PortId) -> Receive,
+) -> Vec<TablePort> {
+    let mut ports: Vec<TablePort> =
+        attached.into_iter().map(|port| TablePort { port, receive: receive(port) }).collect();
+    ports.sort_by_key(|entry| entry.port);
+    ports
 }

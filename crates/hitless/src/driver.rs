@@ -11,7 +11,7 @@ mod port;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hitless_core::config::FailOverMac;
+use hitless_core::config::{BondConfig, FailOverMac, Mode};
 use hitless_core::event::{Action, Failure, Observation, Offload, Outcome, PortId};
 use hitless_core::mac::MacAddr;
 use hitless_linux::bond::Support;
@@ -203,7 +203,10 @@ impl Driver {
         let Some(link) = tools.netlink.link_named(name).await? else { return Ok(false) };
         let by_kernel = link.kind.as_deref() == Some("bond");
         let driver = if by_kernel { DriverChoice::Kernel } else { DriverChoice::Ebpf };
-        let (fail_over_mac, options, ip) = Default::default();
+        let (fail_over_mac, ip) = Default::default();
+        // It is adopted first, which it is not with another mode than it has.
+        let mode = link.bond.as_ref().and_then(|bond| kernel::mode(bond)).unwrap_or_default();
+        let options = BondConfig { mode, ..BondConfig::default() };
         Self::open(&Bond { name: name.to_owned(), driver, fail_over_mac, options, ip }, tools)
             .await?
             .remove()
@@ -222,7 +225,10 @@ impl Driver {
     /// What it does by itself.
     pub fn offload(&self) -> Offload {
         match self {
-            Self::Kernel(_) => Offload { macs: true, notifications: true, carrier: true },
+            Self::Kernel(driver) => {
+                let leads = driver.mode() == Mode::ActiveBackup;
+                Offload { macs: true, notifications: leads, carrier: true, forwarding: !leads }
+            }
             Self::Ebpf(_) => Offload::default(),
         }
     }
@@ -370,6 +376,10 @@ pub async fn fail_over_mac(bond: &Bond, tools: &Tools) -> Result<(FailOverMac, O
     match bond.fail_over_mac {
         MacChoice::Fixed(policy) => return Ok((policy, None)),
         MacChoice::Auto => {}
+    }
+    // Where all ports are in use, what is for the bond may come in on any.
+    if !bond.options.mode.has_active_port() {
+        return Ok((FailOverMac::None, None));
     }
     let links = tools.netlink.links().await?;
     let wanted = links.iter().filter(|link| bond.options.preference(&link.name).is_some());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hitless::config::{Arguments, Config, DriverChoice, MacChoice, Warning, parse, secret};
 use hitless::wifi::network::{EapMethod, Manage, Network, Secret, SecretSource, Security};
 use hitless_core::config::{
-    BondConfig, Evidence, FailOverMac, Failback, PortOptions, PortPattern, PrimaryReselect, SameSegment,
+    BondConfig, Evidence, FailOverMac, Failback, Mode, PortOptions, PortPattern, PrimaryReselect, SameSegment,
 };
 use hitless_core::wifi::Ssid;
 use insta::assert_snapshot;
@@ -312,6 +312,7 @@ fn arguments_are_checked_alike() {
         bond: text("bond0"),
         ports: vec![text("eth0"), text("wlan0")],
         driver: DriverChoice::Ebpf,
+        mode: Mode::ActiveBackup,
         primary: None,
         addresses: vec![text("10.0.0.5/24")],
         gateways: vec![text("10.0.0.1")],
@@ -319,8 +320,32 @@ fn arguments_are_checked_alike() {
     let config = Config::from_arguments(&arguments).unwrap();
     let same = "[bond.bond0]\ndriver = \"ebpf\"\nports = [\"eth0\", \"wlan0\"]\n[bond.bond0.ip]\naddress = \"10.0.0.5/24\"\ngateway = \"10.0.0.1\"";
     assert_eq!(config, valid(same));
-    let wrong = Arguments { primary: Some(text("eth1")), gateways: vec![text("10.1.0.1")], ..arguments };
+    let wrong =
+        Arguments { primary: Some(text("eth1")), gateways: vec![text("10.1.0.1")], ..arguments.clone() };
     assert_snapshot!(Config::from_arguments(&wrong).unwrap_err());
+    let turns = Arguments { mode: Mode::BalanceRr, ..arguments.clone() };
+    assert_eq!(Config::from_arguments(&turns).unwrap().bonds[0].options.mode, Mode::BalanceRr);
+    let wrong = Arguments { primary: Some(text("eth0")), ..turns };
+    assert_snapshot!(Config::from_arguments(&wrong).unwrap_err());
+}
+
+#[test]
+fn all_ports_in_turn() {
+    for name in ["balance-rr", "roundrobin"] {
+        let config = valid(&format!("[bond.bond0]\nports = [\"eth0\", \"eth1\"]\nmode = \"{name}\""));
+        let options = &config.bonds[0].options;
+        assert_eq!((options.mode, &options.primary), (Mode::BalanceRr, &None));
+        assert_eq!(options.same_segment, SameSegment::Off);
+    }
+    valid(
+        "[bond.bond0]\nports = [\"eth0\"]\nmode = \"balance-rr\"\nprimary = \"none\"\nfail-over-mac = \"none\"\n\
+         same-segment = \"off\"\narp-interval = 0\nupdelay = 100",
+    );
+    assert_snapshot!(bond_errors(
+        "mode = \"balance-rr\"\nprimary = \"eth0\"\nprimary-reselect = \"always\"\nfailback = \"carrier\"\n\
+         signal-min = -70\nsame-segment = \"require\"\nfail-over-mac = \"active\"\narp-interval = 1000\n\
+         arp-ip-target = [\"192.168.1.1\"]"
+    ));
 }
 
 // ---- Wi-Fi -----------------------------------------------------------------------------------------------------------
@@ -669,6 +694,7 @@ proptest! {
             bond: word(),
             ports: vec![word(), word()],
             driver: DriverChoice::Auto,
+            mode: Mode::BalanceRr,
             primary: Some(word()),
             addresses: vec![word()],
             gateways: vec![word()],

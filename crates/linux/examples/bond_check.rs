@@ -55,7 +55,7 @@ async fn loading_leaves_nothing_behind(netlink: &Netlink) -> Checked {
     let name = if std::env::args().any(|argument| argument == "bond0") { "bond0" } else { "first" };
     let index = netlink.create_bond(name, &active_backup()).await?;
     check!(support() == Support::Loaded, "after the first bond");
-    check!(state(netlink, name).await?.is_active_backup(), "{name}");
+    check!(state(netlink, name).await?.options.mode == Some(BondMode::ActiveBackup), "{name}");
     if loaded_here && name != "bond0" {
         check!(netlink.link_named("bond0").await?.is_none(), "the module's own bond is still there");
     }

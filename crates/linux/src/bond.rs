@@ -444,11 +444,6 @@ impl BondState {
             _ => {}
         }
     }
-
-    /// Is the mode active-backup?
-    pub fn is_active_backup(&self) -> bool {
-        self.options.mode == Some(BondMode::ActiveBackup)
-    }
 }
 
 impl BondPortState {

@@ -32,7 +32,7 @@ impl Machine {
             name: port.info.name.clone(),
             port: Some(id),
             link: port.link.state(),
-            active: self.active == Some(id),
+            active: self.table.wanted().transmit.ports().contains(&id),
             link_failures: port.link.failures(),
             permanent_mac: Some(port.info.permanent_mac),
             speed_mbps: port.speed_mbps(),

@@ -184,20 +184,20 @@ impl Machine {
 
     // ---- peer notification ---------------------------------------------------------------------------------------
 
-    /// The active port changed, and the driver has carried it out: peers are told from now on.
+    /// What the bond's frames leave by has changed: peers are told from now on, as soon as the driver has carried it out.
     pub(super) fn schedule_notification(&mut self, now: Instant) {
         let left = self.config.num_peer_notif;
         let every = self.notification_delay();
         self.notification_failures = 0;
         let reminder = self.notification.filter(|notification| notification.reminder);
-        self.notification = match reminder.filter(|_| self.active.is_some()) {
+        self.notification = match reminder.filter(|_| self.speaker().is_some()) {
             _ if left == 0 => None,
             // What peers are reminded of does not end because there is news.
             Some(reminder) => {
                 let left = reminder.left.max(left);
                 Some(Notification { left, at: now, every: reminder.every.max(every), reminder: true })
             }
-            None if self.offload.notifications || self.active.is_none() => None,
+            None if self.offload.notifications || self.speaker().is_none() => None,
             None => Some(Notification { left, at: now, every, reminder: false }),
         };
     }
@@ -213,7 +213,7 @@ impl Machine {
 
     /// One notification failed: it does not count. The next one waits the longer, the more have failed.
     pub(super) fn notify_again(&mut self, now: Instant, port: PortId) {
-        if self.active == Some(port) {
+        if self.speaker() == Some(port) {
             let last = self.notification;
             let left = last.map_or(1, |notification| notification.left.saturating_add(1));
             let reminder = last.is_some_and(|notification| notification.reminder);
@@ -231,11 +231,16 @@ impl Machine {
     }
 
     pub(super) fn notify_peers(&mut self, now: Instant) {
-        let (Some(active), Some(notification)) = (self.active, self.notification) else { return };
+        let Some(speaker) = self.speaker() else {
+            // Nothing can be said, and there is nothing to be said any more.
+            self.notification = None;
+            return;
+        };
+        let Some(notification) = self.notification else { return };
         if self.notification_at().is_none_or(|at| now < at) {
             return;
         }
-        self.one_shots.push_back(OneShot::NotifyPeers { port: active });
+        self.one_shots.push_back(OneShot::NotifyPeers { port: speaker });
         let left = notification.left.saturating_sub(1);
         self.notification =
             (left > 0).then(|| Notification { left, at: now + notification.every, ..notification });

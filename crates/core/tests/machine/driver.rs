@@ -153,7 +153,7 @@ fn peers_are_told_also_where_the_driver_sees_to_addresses() {
 
 #[test]
 fn what_the_driver_does_by_itself_is_not_asked_for() {
-    let offload = Offload { macs: true, notifications: true, carrier: true };
+    let offload = Offload { macs: true, notifications: true, carrier: true, forwarding: false };
     let mut w = World::on(BondConfig { num_peer_notif: 5, ..plain(&["eth0", "eth1"]) }, offload);
     let eth0 = w.plug("eth0");
     w.plug("eth1");

@@ -9,6 +9,7 @@
 
 mod addresses;
 mod attachment;
+mod balance_rr;
 mod configuration;
 mod driver;
 mod election;

@@ -516,7 +516,8 @@ fn peers_are_reminded_whenever_an_access_point_may_have_told_them_otherwise() {
         (w, ports)
     };
     for notifications in [false, true] {
-        let (mut w, [eth0, wlan0]) = on(Offload { macs: true, notifications, carrier: true });
+        let (mut w, [eth0, wlan0]) =
+            on(Offload { macs: true, notifications, carrier: true, forwarding: false });
         let happenings: [fn(&mut World, PortId); 5] = [
             |w, wlan0| w.join(wlan0, "home", 2),
             |w, port| w.tell(Event::Rekeyed { port }),

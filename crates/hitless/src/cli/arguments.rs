@@ -264,6 +264,20 @@ pub struct Run {
     /// What carries its frames
     #[arg(long, value_enum, default_value = "auto", requires = "bond")]
     pub driver: Driver,
+    /// How its ports share the work
+    #[arg(long, value_enum, default_value = "active-backup", requires = "bond")]
+    pub mode: Mode,
+}
+
+/// How the ports of a bond share the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// One carries everything, the others stand by
+    #[value(alias = "failover")]
+    ActiveBackup,
+    /// All carry traffic, frame by frame in turn
+    #[value(alias = "roundrobin")]
+    BalanceRr,
 }
 
 /// What carries a bond's frames.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::arguments::{Driver, Run};
+use hitless_core::config;
+
+use super::arguments::{Driver, Mode, Run};
 use super::failure::{Exit, Failure};
 use super::{RunOptions, Runner};
 use crate::config::{Arguments, Config, ConfigSource, DEFAULT_PATH, DriverChoice};
@@ -27,6 +29,10 @@ fn source(run: Run) -> Result<ConfigSource, Failure> {
             Driver::Auto => DriverChoice::Auto,
             Driver::Kernel => DriverChoice::Kernel,
             Driver::Ebpf => DriverChoice::Ebpf,
+        },
+        mode: match run.mode {
+            Mode::ActiveBackup => config::Mode::ActiveBackup,
+            Mode::BalanceRr => config::Mode::BalanceRr,
         },
         primary: run.primary,
         addresses: run.address,

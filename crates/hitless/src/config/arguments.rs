@@ -2,6 +2,8 @@
 //!
 //! The arguments are put back into a line of text, so that errors can point into it as they do into a file.
 
+use hitless_core::config::Mode;
+
 use super::DriverChoice;
 use super::raw::{self, At};
 
@@ -14,6 +16,8 @@ pub struct Arguments {
     pub ports: Vec<String>,
     /// `--driver`.
     pub driver: DriverChoice,
+    /// `--mode`.
+    pub mode: Mode,
     /// `--primary`.
     pub primary: Option<String>,
     /// `--address`.
@@ -42,11 +46,13 @@ impl Arguments {
             DriverChoice::Kernel => Some(line.flag("--driver", "kernel").map(|_| DriverChoice::Kernel)),
             DriverChoice::Ebpf => Some(line.flag("--driver", "ebpf").map(|_| DriverChoice::Ebpf)),
         };
+        let mode = Some(self.mode).filter(|mode| *mode != Mode::default());
+        let mode = mode.map(|mode| line.flag("--mode", mode.name()).map(|_| mode));
         let primary = self.primary.as_ref().map(|primary| line.flag("--primary", primary));
         let address = self.addresses.iter().map(|address| line.flag("--address", address)).collect();
         let gateway = self.gateways.iter().map(|gateway| line.flag("--gateway", gateway)).collect();
         let ip = raw::Ip { address, gateway, mtu: None };
-        (line.0, raw::Bond { name, driver, ports: Some(ports), primary, ip, ..raw::Bond::default() })
+        (line.0, raw::Bond { name, driver, mode, ports: Some(ports), primary, ip, ..raw::Bond::default() })
     }
 }
 

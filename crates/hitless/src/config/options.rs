@@ -1,15 +1,16 @@
 //! Checks of how the options of one bond go together.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hitless_core::config::{Evidence, Failback, Probes};
+use hitless_core::config::{Evidence, FailOverMac, Failback, Mode, Probes, SameSegment};
 use hitless_core::wifi::Ssid;
 
 use super::raw::{self, At};
 use super::report::Problem;
-use super::wifi;
+use super::{MacChoice, wifi};
 
 /// The most targets that bonding takes (BOND_MAX_ARP_TARGETS, BOND_MAX_NS_TARGETS).
 const MAX_TARGETS: usize = 16;
@@ -21,6 +22,43 @@ pub(super) fn milliseconds(value: i64) -> Duration {
 
 fn is_positive(option: Option<&At<i64>>) -> bool {
     option.is_some_and(|option| option.value > 0)
+}
+
+/// The mode, and what has no meaning in it.
+pub(super) fn mode(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Mode {
+    let mode = bond.mode.as_ref().map(|at| at.value).unwrap_or_default();
+    if mode.has_active_port() {
+        return mode;
+    }
+    fn place<T>(option: &Option<At<T>>, counts: impl Fn(&T) -> bool) -> Option<Range<usize>> {
+        option.as_ref().filter(|at| counts(&at.value)).map(|at| at.span.clone())
+    }
+    let shares_address =
+        |choice: &MacChoice| matches!(choice, MacChoice::Auto | MacChoice::Fixed(FailOverMac::None));
+    let one_port = "it chooses the port that carries everything, and here all ports do: remove it";
+    let one_address = "all ports have the bond's address in this mode: remove it";
+    let probes =
+        "probes go out by an active port, and work with mode = \"active-backup\" only so far: remove it";
+    for (key, span, help) in [
+        ("primary", place(&bond.primary, |primary| primary != "none"), one_port),
+        ("primary-reselect", place(&bond.primary_reselect, |_| true), one_port),
+        ("failback", place(&bond.failback, |_| true), one_port),
+        ("failback-timeout", place(&bond.failback_timeout, |_| true), one_port),
+        ("signal-min", place(&bond.signal_min, |_| true), one_port),
+        (
+            "same-segment",
+            place(&bond.same_segment, |policy| *policy != SameSegment::Off),
+            "there is no active port to compare with: remove it",
+        ),
+        ("fail-over-mac", place(&bond.fail_over_mac, |choice| !shares_address(choice)), one_address),
+        ("arp-interval", place(&bond.arp_interval, |interval| *interval > 0), probes),
+    ] {
+        if let Some(span) = span {
+            let message = format!("`{key}` has no meaning with mode = \"{}\"", mode.name());
+            problems.push(Problem::new(span, message).help(help));
+        }
+    }
+    mode
 }
 
 /// What needs the carrier poll, and the poll itself.

@@ -4,7 +4,7 @@
 
 use std::ops::RangeInclusive;
 
-use hitless_core::config::{Evidence, FailOverMac, PrimaryReselect, SameSegment, Validate};
+use hitless_core::config::{Evidence, FailOverMac, Mode, PrimaryReselect, SameSegment, Validate};
 use toml::de::DeTable;
 
 use super::reader::{Reader, not_a_choice};
@@ -26,6 +26,7 @@ pub(super) struct Config {
 pub(super) struct Bond {
     pub(super) name: Name,
     pub(super) driver: Option<At<DriverChoice>>,
+    pub(super) mode: Option<At<Mode>>,
     pub(super) ports: Option<At<Vec<At<String>>>>,
     pub(super) primary: Option<At<String>>,
     pub(super) primary_reselect: Option<At<PrimaryReselect>>,
@@ -131,19 +132,19 @@ const VALIDATE: &[(&str, Validate)] = &[
 
 const ALL_TARGETS: &[(&str, bool)] = &[("any", false), ("all", true)];
 
-/// The modes there are, by their names in Linux bonding and in lagg.
-const MODES: &[&str] = &[
-    "active-backup",
-    "failover",
-    "balance-rr",
-    "balance-xor",
-    "broadcast",
-    "802.3ad",
-    "balance-tlb",
-    "balance-alb",
-    "roundrobin",
-    "loadbalance",
-    "lacp",
+/// The modes there are, by their names in Linux bonding and in lagg; `None`: a later version will have it.
+const MODES: &[(&str, Option<Mode>)] = &[
+    ("active-backup", Some(Mode::ActiveBackup)),
+    ("failover", Some(Mode::ActiveBackup)),
+    ("balance-rr", Some(Mode::BalanceRr)),
+    ("roundrobin", Some(Mode::BalanceRr)),
+    ("balance-xor", None),
+    ("broadcast", None),
+    ("802.3ad", None),
+    ("balance-tlb", None),
+    ("balance-alb", None),
+    ("loadbalance", None),
+    ("lacp", None),
 ];
 
 /// Reads the text. What cannot be read is left out and put among the problems.
@@ -184,8 +185,8 @@ fn no_bond(span: std::ops::Range<usize>) -> Problem {
 fn bond(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Bond {
     let what = format!("[bond.{}]", name.value.escape_debug());
     let mut r = Reader::new(table, what, problems);
-    mode(&mut r);
     let mut bond = Bond {
+        mode: mode(&mut r),
         driver: r.choice("driver", DRIVERS),
         ports: r.texts("ports"),
         primary: r.text("primary"),
@@ -230,17 +231,23 @@ fn bond(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> B
     bond
 }
 
-/// Only one mode can be had so far, so there is nothing to keep.
-fn mode(r: &mut Reader<'_, '_>) {
-    let Some(text) = r.text("mode") else { return };
-    match text.value.as_str() {
-        "active-backup" | "failover" => {}
-        known if MODES.contains(&known) => r.problems.push(
-            Problem::new(text.span, format!("mode \"{known}\" is not yet supported"))
-                .label("expected \"active-backup\"")
-                .help("for the other modes use Linux bonding itself until a later version"),
-        ),
-        _ => r.problems.push(not_a_choice("mode", &text, MODES.iter().copied())),
+/// A mode that there is, and that can be had so far.
+fn mode(r: &mut Reader<'_, '_>) -> Option<At<Mode>> {
+    let text = r.text("mode")?;
+    match MODES.iter().find(|(word, _)| *word == text.value) {
+        Some((_, Some(mode))) => Some(text.map(|_| *mode)),
+        Some((word, None)) => {
+            r.problems.push(
+                Problem::new(text.span, format!("mode \"{word}\" is not yet supported"))
+                    .label("expected \"active-backup\" or \"balance-rr\"")
+                    .help("for the other modes use Linux bonding itself until a later version"),
+            );
+            None
+        }
+        None => {
+            r.problems.push(not_a_choice("mode", &text, MODES.iter().map(|(word, _)| *word)));
+            None
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Puts a configuration together from its raw values, and checks what concerns more than one bond.
 
-use hitless_core::config::BondConfig;
+use hitless_core::config::{BondConfig, SameSegment};
 
 use super::options::{self, byte, milliseconds};
 use super::report::Problem;
@@ -18,13 +18,15 @@ fn bond(raw: &raw::Bond, wifi: &[wifi::raw::Wifi], problems: &mut Vec<Problem>) 
     let patterns = ports::patterns(raw, problems);
     ports::follow(raw, wifi, problems);
     options::carrier_poll(raw, problems);
+    let mode = options::mode(raw, problems);
     let default = BondConfig::default();
     let fail_over_mac = raw.fail_over_mac.as_ref().map(|at| at.value).unwrap_or_default();
     let time =
         |option: &Option<raw::At<i64>>, default| option.as_ref().map_or(default, |at| milliseconds(at.value));
     let options = BondConfig {
+        mode,
         port_options: ports::options(raw, &patterns, problems),
-        primary: ports::primary(raw, problems),
+        primary: ports::primary(raw, problems).filter(|_| mode.has_active_port()),
         primary_reselect: raw.primary_reselect.as_ref().map_or(default.primary_reselect, |at| at.value),
         failback: options::failback(raw, problems),
         miimon: time(&raw.miimon, default.miimon),
@@ -42,7 +44,11 @@ fn bond(raw: &raw::Bond, wifi: &[wifi::raw::Wifi], problems: &mut Vec<Problem>) 
         all_slaves_active: raw.all_slaves_active.as_ref().map_or(default.all_slaves_active, |at| at.value),
         use_carrier: raw.use_carrier.as_ref().map_or(default.use_carrier, |at| at.value),
         ssid_allow: options::ssid_allow(raw, problems),
-        same_segment: raw.same_segment.as_ref().map_or(default.same_segment, |at| at.value),
+        same_segment: match &raw.same_segment {
+            Some(at) => at.value,
+            None if mode.has_active_port() => default.same_segment,
+            None => SameSegment::Off,
+        },
         signal_min: options::signal_min(raw, default.signal_hysteresis, problems),
         signal_hysteresis: byte(raw.signal_hysteresis.as_ref(), default.signal_hysteresis),
         roam_grace: time(&raw.roam_grace, default.roam_grace),

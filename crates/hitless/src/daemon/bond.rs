@@ -390,20 +390,24 @@ impl BondTask {
         }
     }
 
-    /// The active port's access point is watched, as long as there is another port to go to.
-    fn watch_access_point(&mut self, now: Instant) {
+    /// The access points of ports that carry traffic are watched, as long as there is another port to go to.
+    fn watch_access_points(&mut self, now: Instant) {
         if self.radios.is_empty() {
             return;
         }
-        let Snapshot { active, ports, .. } = self.snapshot();
+        let ports = self.snapshot().ports;
         // One that its network keeps out has never been attached, perhaps, and needs its station to join another.
         let kept_out = |port: &&PortSnapshot| {
             matches!(port.waiting, Some(Waiting::Network(_) | Waiting::OtherSegment(_)))
         };
         self.met.extend(ports.iter().filter(kept_out).filter_map(|port| port.port));
-        let usable = |port: &PortSnapshot| port.link.is_usable() && Some(&port.name) != active.as_ref();
-        let active = ports.iter().find(|port| port.active && ports.iter().any(usable));
-        self.radios.watch(now, active.and_then(|port| port.port));
+        let has_other = |port: &&PortSnapshot| {
+            ports.iter().any(|other| other.link.is_usable() && other.name != port.name)
+        };
+        // Where the driver goes by carriers alone, nothing would come of it.
+        let leads = !self.driver.offload().forwarding;
+        let in_use = ports.iter().filter(|port| port.active && leads).filter(has_other);
+        self.radios.watch(now, in_use.filter_map(|port| port.port).collect());
     }
 
     /// Time has passed.
@@ -435,7 +439,7 @@ impl BondTask {
     /// Carries out what the machine wants. Returns what takes longer, and what the world should be told.
     pub(super) fn drain(&mut self, now: impl Fn() -> Instant) -> (Vec<Work>, Vec<Notice>) {
         let mut work = Vec::new();
-        self.watch_access_point(now());
+        self.watch_access_points(now());
         while let Some((id, action)) = self.machine.poll_action(now()) {
             self.actions_begun += 1;
             match self.perform_now(&action) {
@@ -552,7 +556,8 @@ impl BondTask {
     /// Is every port to keep its own address from now on? Then why.
     pub(super) fn take_refusal(&mut self, now: Instant) -> Option<String> {
         let refusal = self.refusal.take();
-        let shared = self.config.options.fail_over_mac == FailOverMac::None;
+        let options = &self.config.options;
+        let shared = options.fail_over_mac == FailOverMac::None && options.mode.has_active_port();
         if !shared || self.config.fail_over_mac != MacChoice::Auto || now < self.next_policy {
             return None;
         }

@@ -2,7 +2,7 @@
 //!
 //! Who makes them join is not seen here: it is the same for a supplicant of ours, of somebody else, and for iwd.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ const INACTIVITY: u16 = 4;
 pub(super) struct Radios {
     wireless: Rc<Wireless>,
     radios: BTreeMap<PortId, Radio>,
-    /// The port whose access point must not fall silent unnoticed: it is active, and there is another to go to.
-    watched: Option<PortId>,
+    /// The ports whose access points must not fall silent unnoticed: they carry traffic, and there is another to go to.
+    watched: BTreeSet<PortId>,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Radio {
 
 impl Radios {
     pub(super) fn new(wireless: Rc<Wireless>) -> Self {
-        Self { wireless, radios: BTreeMap::new(), watched: None }
+        Self { wireless, radios: BTreeMap::new(), watched: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -210,16 +210,15 @@ impl Radios {
 
     // ---- time ----------------------------------------------------------------------------------------------------
 
-    /// From now on this port's access point is watched, and no other's.
-    pub(super) fn watch(&mut self, now: Instant, port: Option<PortId>) {
-        if self.watched == port {
-            return;
+    /// From now on the access points of these ports are watched, and no others.
+    pub(super) fn watch(&mut self, now: Instant, ports: BTreeSet<PortId>) {
+        for port in ports.difference(&self.watched) {
+            if let Some(radio) = self.radios.get_mut(port) {
+                radio.pulse = None;
+                radio.next_beat = now;
+            }
         }
-        self.watched = port;
-        if let Some(radio) = port.and_then(|port| self.radios.get_mut(&port)) {
-            radio.pulse = None;
-            radio.next_beat = now;
-        }
+        self.watched = ports;
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -230,7 +229,7 @@ impl Radios {
     }
 
     fn counts(&self, port: PortId, radio: &Radio) -> bool {
-        (self.watched == Some(port) || radio.silent) && radio.seen.association.is_some()
+        (self.watched.contains(&port) || radio.silent) && radio.seen.association.is_some()
     }
 
     /// Looks at those whose time has come.

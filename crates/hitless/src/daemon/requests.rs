@@ -142,6 +142,15 @@ impl Daemon {
     fn switch(&mut self, id: BondId, port: String) -> Result<Check, Error> {
         let now = self.now();
         let Some(bond) = self.bonds.get_mut(&id) else { return Ok(Check::Nothing) };
+        let mode = bond.config.options.mode;
+        if !mode.has_active_port() {
+            let reason = format!(
+                "{} has no active port to switch: in {} all ports carry traffic",
+                bond.config.name,
+                mode.name()
+            );
+            return Err(Error::Refused { reason });
+        }
         let snapshot = bond.snapshot();
         let Some(entry) = snapshot.ports.iter().find(|entry| entry.name == port) else {
             return Err(Error::NoSuchPort { bond: bond.config.name.clone(), port });
@@ -227,22 +236,29 @@ impl Daemon {
             LoadError::Read { .. } => failed(&error),
         })?;
         super::check_privileges(&config).map_err(|error| Error::Refused { reason: error.to_string() })?;
-        self.refuse_other_driver(&config)?;
+        self.refuse_rebuilding(&config)?;
         preflight::check(&self.tools, &config)
             .await
             .map_err(|error| Error::Refused { reason: chain(&error) })?;
         self.adopt_config(&config).await.map_err(|error| failed(&error))
     }
 
-    fn refuse_other_driver(&self, config: &Config) -> Result<(), Error> {
+    /// Some things a bond is made with.
+    fn refuse_rebuilding(&self, config: &Config) -> Result<(), Error> {
         for bond in self.bonds.values() {
-            if config.bond(&bond.config.name).is_some_and(|new| !bond.driver.is(new.driver)) {
-                let name = &bond.config.name;
-                let reason = format!(
-                    "the driver of {name} cannot change while it is up: hitless down {name}, then reload"
-                );
-                return Err(Error::Refused { reason });
-            }
+            let name = &bond.config.name;
+            let Some(new) = config.bond(name) else { continue };
+            let what = if !bond.driver.is(new.driver) {
+                "driver"
+            } else if bond.config.options.mode != new.options.mode {
+                "mode"
+            } else {
+                continue;
+            };
+            let reason = format!(
+                "the {what} of {name} cannot change while it is up: hitless down {name}, then reload"
+            );
+            return Err(Error::Refused { reason });
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ impl Daemon {
                 Driver::Kernel(_) => api::Driver::Kernel,
                 Driver::Ebpf(_) => api::Driver::Ebpf,
             },
-            mode: "active-backup",
+            mode: bond.config.options.mode.name(),
             fail_over_mac: bond.config.options.fail_over_mac,
             fail_over_mac_reason: bond.own_macs.clone(),
             wifi: &self.wifi(bond, &snapshot).collect(),

@@ -1,4 +1,5 @@
-//! The kernel driver: the bond is a Linux bond, and the machine leads it.
+//! The kernel driver: the bond is a Linux bond. In active-backup the machine leads it; in balance-rr the kernel itself
+//! decides which ports carry traffic, by looking at their carriers, and the machine only sees the same.
 //!
 //! On a carrier event the machine names the active port at once; the kernel's own monitoring stays on behind it, so
 //! that a bond without a daemon still fails over.
@@ -18,11 +19,11 @@ mod standby;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use hitless_core::config::{BondConfig, Evidence, FailOverMac, Failback, PrimaryReselect, Validate};
+use hitless_core::config::{BondConfig, Evidence, FailOverMac, Failback, Mode, PrimaryReselect, Validate};
 use hitless_core::event::{Action, Observation, PortId};
 use hitless_core::mac::MacAddr;
 use hitless_core::table::ForwardingTable;
-use hitless_linux::bond::{ArpValidate, BondAttributes, BondMode, BondPortAttributes, Support};
+use hitless_linux::bond::{ArpValidate, BondAttributes, BondMode, BondPortAttributes, BondState, Support};
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::packet::SendSocket;
@@ -132,6 +133,10 @@ impl KernelDriver {
 
     pub(super) fn was_made(&self) -> bool {
         self.made
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.options.borrow().mode
     }
 
     fn target(&self) -> For<'_> {
@@ -453,7 +458,18 @@ impl KernelDriver {
         for (port, _) in &attached {
             self.keep_unicast_of(*port, bond.mac.unwrap_or_default()).await?;
         }
-        let table = ForwardingTable::active_backup(active, attached.iter().map(|(port, _)| *port));
+        let ports = attached.iter().map(|(port, _)| *port);
+        let table = match self.mode() {
+            Mode::ActiveBackup => ForwardingTable::active_backup(active, ports),
+            Mode::BalanceRr => {
+                let in_use = |port: &PortId| {
+                    let state =
+                        links.iter().find(|link| link.index == port.0).and_then(|link| link.bond_port);
+                    state.is_some_and(|state| state.link.is_usable())
+                };
+                ForwardingTable::balance_rr(ports.clone().filter(in_use), ports)
+            }
+        };
         Ok(Observation { bond_mac: bond.mac, carrier: bond.carrier, table, attached })
     }
 
@@ -478,7 +494,7 @@ async fn adopt(tools: &Tools, config: &Bond, link: Link) -> Result<u32, DriverEr
         && link.bond.as_ref().is_some_and(|bond| bond.options.mode == Some(BondMode::BalanceRr))
         && !links.iter().any(|port| port.master == Some(link.index));
     match &link.bond {
-        Some(state) if ours && state.is_active_backup() => Ok(link.index),
+        Some(state) if ours && mode(state) == Some(config.options.mode) => Ok(link.index),
         Some(_) if ours || unused => {
             tools.netlink.delete(link.index).await?;
             create(tools, config).await
@@ -507,6 +523,22 @@ async fn create(tools: &Tools, config: &Bond) -> Result<u32, DriverError> {
     }
 }
 
+/// The mode of a bond; `None`: one that is not ours to have made.
+pub(super) fn mode(state: &BondState) -> Option<Mode> {
+    match state.options.mode? {
+        BondMode::ActiveBackup => Some(Mode::ActiveBackup),
+        BondMode::BalanceRr => Some(Mode::BalanceRr),
+        _ => None,
+    }
+}
+
+fn kernel_mode(mode: Mode) -> BondMode {
+    match mode {
+        Mode::ActiveBackup => BondMode::ActiveBackup,
+        Mode::BalanceRr => BondMode::BalanceRr,
+    }
+}
+
 /// Does failback wait for proof?
 fn is_proven(options: &BondConfig) -> bool {
     matches!(options.failback, Failback::Proven { .. })
@@ -523,11 +555,12 @@ fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
         Failback::Carrier if !probes.enabled() => options.primary_reselect,
         Failback::Proven { .. } | Failback::Carrier => PrimaryReselect::Failure,
     };
+    let leads = options.mode == Mode::ActiveBackup;
     let mut attributes = BondAttributes {
-        mode: Some(BondMode::ActiveBackup),
-        primary,
-        primary_reselect: Some(reselect),
-        fail_over_mac: Some(options.fail_over_mac),
+        mode: Some(kernel_mode(options.mode)),
+        primary: primary.filter(|_| leads),
+        primary_reselect: Some(reselect).filter(|_| leads),
+        fail_over_mac: Some(options.fail_over_mac).filter(|_| leads),
         resend_igmp: Some(options.resend_igmp.into()),
         num_peer_notif: Some(options.num_peer_notif),
         all_slaves_active: Some(options.all_slaves_active),
@@ -543,7 +576,8 @@ fn attributes(options: &BondConfig, primary: Option<u32>) -> BondAttributes {
         attributes.arp_all_targets = Some(probes.all_targets);
         attributes.missed_max = Some(probes.missed_max);
     } else {
-        attributes.miimon = Some(ms(options.miimon).max(BACKSTOP_MS));
+        // Where the kernel decides, it looks as often as it is told to.
+        attributes.miimon = Some(ms(options.miimon).max(if leads { BACKSTOP_MS } else { 1 }));
         attributes.updelay = Some(ms(options.updelay));
         attributes.downdelay = Some(ms(options.downdelay));
         attributes.peer_notif_delay = Some(ms(options.peer_notif_delay));
@@ -578,6 +612,18 @@ mod tests {
         assert_eq!(attributes(&options, None).primary_reselect, Some(PrimaryReselect::Failure));
         let options = BondConfig { failback: Failback::Carrier, ..options };
         assert_eq!(attributes(&options, None).primary_reselect, Some(PrimaryReselect::Always));
+    }
+
+    #[test]
+    fn what_the_kernel_does_alone_it_does_as_configured() {
+        let options = BondConfig { mode: Mode::BalanceRr, ..BondConfig::default() };
+        let attributes = attributes(&options, Some(7));
+        assert_eq!((attributes.mode, attributes.miimon), (Some(BondMode::BalanceRr), Some(10)));
+        // Of these it knows nothing in this mode, and refuses them.
+        assert_eq!(
+            (attributes.primary, attributes.primary_reselect, attributes.fail_over_mac),
+            (None, None, None)
+        );
     }
 
     #[test]

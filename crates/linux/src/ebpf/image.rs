@@ -58,7 +58,7 @@ pub(super) fn assign_counters(
     present: &Counters,
 ) -> Result<(Counters, Vec<PortId>), TableError> {
     let named: BTreeSet<PortId> =
-        table.ports.iter().map(|entry| entry.port).chain(sequence(&table.transmit).iter().copied()).collect();
+        table.ports.iter().map(|entry| entry.port).chain(table.transmit.ports().iter().copied()).collect();
     if named.len() > MAX_PORTS {
         return Err(TableError::TooManyPorts(named.len()));
     }
@@ -109,14 +109,6 @@ pub(super) fn empty(bond: u32, version: u64) -> Table {
     }
 }
 
-/// The ports that frames leave by, in the order of the policy.
-fn sequence(transmit: &Transmit) -> &[PortId] {
-    match transmit {
-        Transmit::Nothing => &[],
-        Transmit::Buckets(_, ports) | Transmit::RoundRobin(ports) | Transmit::Broadcast(ports) => ports,
-    }
-}
-
 fn encode_transmit(policy: &Transmit, counters: &Counters, image: &mut Table) -> Result<(), TableError> {
     let (number, max) = match policy {
         Transmit::Nothing => return Ok(()),
@@ -130,7 +122,7 @@ fn encode_transmit(policy: &Transmit, counters: &Counters, image: &mut Table) ->
         Transmit::RoundRobin(_) => (transmit::ROUND_ROBIN, MAX_SEQUENCE),
         Transmit::Broadcast(_) => (transmit::BROADCAST, MAX_PORTS),
     };
-    let ports = sequence(policy);
+    let ports = policy.ports();
     if ports.is_empty() {
         return Err(TableError::Empty);
     }

@@ -455,7 +455,7 @@ fn a_bond_that_is_taken_over_asks_and_interrupts_nothing() {
 #[test]
 fn the_check_works_where_the_driver_sees_to_addresses_and_notifications() {
     for (segment, attached) in [(0, true), (7, false)] {
-        let offload = Offload { macs: true, notifications: true, carrier: true };
+        let offload = Offload { macs: true, notifications: true, carrier: true, forwarding: false };
         let mut w = World::on(careful(&["eth0", "wlan0"]), offload);
         w.network.hosts = vec![gateway()];
         w.network.neighbours = vec![gateway()];

@@ -43,7 +43,10 @@ impl Standby {
     ///
     /// Ports are as before until [`Standby::keep`] or [`Standby::detach`].
     pub(super) fn decide(&self, options: &BondConfig, kernel_probes: bool, mac: MacAddr) {
-        let needed = options.fail_over_mac == FailOverMac::None && !options.all_slaves_active;
+        // Where all ports are in use, none stands by.
+        let needed = options.mode.has_active_port()
+            && options.fail_over_mac == FailOverMac::None
+            && !options.all_slaves_active;
         let mut state = self.state.borrow_mut();
         *state = match std::mem::replace(&mut *state, State::Unneeded) {
             _ if !needed => State::Unneeded,
