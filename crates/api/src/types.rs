@@ -32,7 +32,7 @@ pub struct Bond {
     pub driver: Driver,
     /// By its name in Linux bonding.
     pub mode: String,
-    /// The port that traffic uses.
+    /// The active port; `None` also in a mode in which all ports carry traffic.
     pub active: Option<String>,
     /// The port that is preferred to all others.
     pub primary: Option<String>,
@@ -59,7 +59,7 @@ pub struct Port {
     pub index: Option<u32>,
     /// The state of its link.
     pub link: LinkState,
-    /// Is it the active port?
+    /// Does traffic leave by it?
     pub active: bool,
     /// What it waits for, in words; `None`: for nothing.
     pub waiting: Option<String>,

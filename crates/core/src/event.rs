@@ -331,6 +331,8 @@ pub enum Waiting {
     Beacons,
     /// Another network than the one that it has joined, which `ssid-allow` does not name.
     Network(Ssid),
+    /// An access point of its own: another port, which has the same address, has joined this one, too.
+    OwnAccessPoint(String),
     /// A sign that it reaches the same segment as the active port: an answer from one of these on both; from nobody known
     /// yet, where it is empty.
     SameSegment(Vec<IpAddr>),
@@ -355,6 +357,11 @@ impl fmt::Display for Waiting {
             Self::Association => f.write_str("an access point"),
             Self::Beacons => f.write_str("a sign of life from its access point"),
             Self::Network(ssid) => write!(f, "a network of ssid-allow; it has joined \"{ssid}\""),
+            Self::OwnAccessPoint(other) => write!(
+                f,
+                "an access point of its own: {other} has joined the same one, with the same address, and they push each \
+                 other out; give each a network of its own, or a bssid"
+            ),
             Self::SameSegment(targets) if targets.is_empty() => f.write_str(
                 "a sign that it reaches the same network, but nobody to ask is known: set arp-ip-target, or \
                  same-segment = \"off\"",

@@ -7,6 +7,7 @@
 
 use crate::config::BondConfig;
 use crate::event::OtherSegment;
+use crate::mac::MacAddr;
 use crate::wifi::{Association, Ssid, Station, StationState};
 
 /// A bit rate changes with each breath of air. Only a change by more than this part of it counts.
@@ -116,6 +117,11 @@ impl Radio {
     /// Has it ever joined an access point?
     pub(crate) fn has_joined(&self) -> bool {
         self.last.is_some()
+    }
+
+    /// The access point that it joined last.
+    pub(crate) fn last_bssid(&self) -> Option<MacAddr> {
+        self.last.as_ref().map(|last| last.bssid)
     }
 
     pub(crate) fn is_weak(&self) -> bool {

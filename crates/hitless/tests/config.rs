@@ -10,6 +10,7 @@ use hitless::wifi::network::{EapMethod, Manage, Network, Secret, SecretSource, S
 use hitless_core::config::{
     BondConfig, Evidence, FailOverMac, Failback, Mode, PortOptions, PortPattern, PrimaryReselect, SameSegment,
 };
+use hitless_core::mac::MacAddr;
 use hitless_core::wifi::Ssid;
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -380,6 +381,7 @@ fn wireless_interfaces() {
         psk-file = "/etc/hitless/home.psk"
         priority = -10
         hidden = true
+        bssid = "02:00:5e:00:53:01"
         [[wifi.wlan0.network]]
         ssid = "Café"
         security = "open"
@@ -395,13 +397,28 @@ fn wireless_interfaces() {
         security: Security::Psk(file("/etc/hitless/home.psk")),
         priority: -10,
         hidden: true,
+        bssid: Some(MacAddr([2, 0, 0x5e, 0, 0x53, 1])),
     };
-    let second =
-        Network { ssid: Ssid::new("Café").unwrap(), security: Security::Open, priority: 0, hidden: false };
+    let second = Network {
+        ssid: Ssid::new("Café").unwrap(),
+        security: Security::Open,
+        priority: 0,
+        hidden: false,
+        bssid: None,
+    };
     assert_eq!(wlan0.networks, [first, second]);
     let psk = SecretSource::Inline(Secret::new("correct horse"));
     assert_eq!(config.wifi["wlan1"].networks[0].security, Security::Sae(psk));
     assert_eq!((config.wifi["wlan1"].manage, &config.wifi["wlan1"].country), (Manage::Auto, &None));
+}
+
+#[test]
+fn an_access_point_is_one_station() {
+    assert_snapshot!(network_errors("security = \"open\"\nbssid = \"ff:ff:ff:ff:ff:ff\""));
+    assert_snapshot!(errors(
+        "[bond.b]\nports = [\"wlan0\"]\n[wifi.wlan0]\nmanage = \"iwd\"\n[[wifi.wlan0.network]]\nssid = \"home\"\n\
+         psk-file = \"/p\"\nbssid = \"02:00:5e:00:53:01\""
+    ));
 }
 
 #[test]

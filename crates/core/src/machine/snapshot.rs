@@ -53,6 +53,9 @@ impl Machine {
         if let Some(other) = port.radio.other_segment() {
             return Some(Waiting::OtherSegment(other));
         }
+        if let Some(other) = self.twin(id) {
+            return Some(Waiting::OwnAccessPoint(other));
+        }
         port.waiting(self.is_doubtful(id))
     }
 

@@ -53,6 +53,21 @@ impl Machine {
         }
     }
 
+    /// Another station with the same address, which is wanted more and was last at the same access point. For the access
+    /// point they are one, and whoever joins puts the other out.
+    pub(super) fn twin(&self, id: PortId) -> Option<String> {
+        let preference = |id: PortId, port: &Port| (self.config.preference(&port.info.name), id);
+        let port = self.ports.get(&id).filter(|port| port.is_attached())?;
+        let bssid = port.radio.last_bssid()?;
+        let twin = self.ports.iter().find(|(other, twin)| {
+            twin.is_attached()
+                && preference(**other, twin) < preference(id, port)
+                && twin.address() == port.address()
+                && twin.radio.last_bssid() == Some(bssid)
+        });
+        twin.map(|(_, twin)| twin.info.name.clone())
+    }
+
     // ---- the segment ---------------------------------------------------------------------------------------------
 
     /// Is it an open question whether this port reaches the same segment as the active one?

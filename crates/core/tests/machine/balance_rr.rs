@@ -1,8 +1,9 @@
 //! All ports in turn: who takes part, who is told, and what a driver that sees to it by itself is spared.
 
 use hitless_core::config::{BondConfig, FailOverMac, Failback, Mode, PortPattern, SameSegment};
-use hitless_core::event::{Action, LinkState, Notice, Offload, PortId};
+use hitless_core::event::{Action, LinkState, Notice, Offload, PortId, Waiting};
 use hitless_core::table::{ForwardingTable, Receive, Transmit};
+use hitless_core::wifi::StationState;
 
 use crate::support::{World, ms, plain, silent};
 
@@ -116,6 +117,22 @@ fn an_access_point_that_has_fallen_silent_is_left_out_unless_it_is_the_only_one(
     w.pull(wlan1);
     w.run(ms(500));
     assert_eq!(turns(&w), [wlan0], "silence may pass");
+}
+
+#[test]
+fn two_stations_with_one_address_are_told_apart_by_no_access_point() {
+    let mut w = World::new(balance_rr(&["wlan0", "wlan1"]));
+    let [wlan0, wlan1] = ["wlan0", "wlan1"].map(|name| w.plug(name));
+    w.join(wlan0, "home", 1);
+    w.join(wlan1, "home", 1);
+    w.run(ms(10));
+    assert_eq!(w.waiting(wlan0), None);
+    assert_eq!(w.waiting(wlan1), Some(Waiting::OwnAccessPoint("wlan0".to_owned())));
+    // It stays the reason while they push each other out.
+    w.station(wlan1, StationState::Deauthenticated);
+    assert_eq!(w.waiting(wlan1), Some(Waiting::OwnAccessPoint("wlan0".to_owned())));
+    w.join(wlan1, "home", 2);
+    assert_eq!(w.waiting(wlan1), None);
 }
 
 #[test]

@@ -12,6 +12,9 @@ use super::style::{self, clean};
 use super::table::{self, Cell};
 use super::write_json;
 
+/// The mode in which there is one active port.
+const ACTIVE_BACKUP: &str = "active-backup";
+
 pub(super) fn status(
     socket: &Path,
     only: Option<&str>,
@@ -42,7 +45,7 @@ fn human(bonds: &[Bond], out: &mut impl Write) -> io::Result<()> {
             writeln!(out)?;
         }
         heading(bond, out)?;
-        table(&bond.ports, out)?;
+        table(bond, out)?;
     }
     Ok(())
 }
@@ -62,8 +65,7 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
         ", {colour}{carrier}{colour:#}, {faint}{}{faint:#}",
         bond.mac.as_deref().unwrap_or("no address")
     )?;
-    let active = bond.active.as_deref().unwrap_or("none");
-    write!(out, "  active {strong}{}{strong:#}", clean(active))?;
+    write!(out, "  active {strong}{}{strong:#}", active(bond))?;
     if let Some(primary) = &bond.primary {
         write!(out, ", primary {}", clean(primary))?;
     }
@@ -77,6 +79,12 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// The ports that traffic leaves by.
+pub(super) fn active(bond: &Bond) -> String {
+    let active: Vec<_> = bond.ports.iter().filter(|port| port.active).map(|port| clean(&port.name)).collect();
+    if active.is_empty() { "none".to_owned() } else { active.join(", ") }
+}
+
 fn change(failover: &Failover) -> String {
     let [from, to] =
         [&failover.from, &failover.to].map(|port| clean(port.as_deref().unwrap_or("none")).into_owned());
@@ -84,7 +92,8 @@ fn change(failover: &Failover) -> String {
     format!("{from} → {to} ({}, {took:.1} ms)", failover.cause.as_str())
 }
 
-fn table(ports: &[Port], out: &mut impl Write) -> io::Result<()> {
+fn table(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
+    let ports = &bond.ports;
     if ports.is_empty() {
         return writeln!(out, "  no ports");
     }
@@ -94,13 +103,15 @@ fn table(ports: &[Port], out: &mut impl Write) -> io::Result<()> {
         headings.push("NETWORK");
     }
     headings.push("WAITING FOR");
-    let rows: Vec<Vec<Cell>> = ports.iter().map(|port| row(port, wireless)).collect();
+    // Where one port carries everything, the others stand by for it.
+    let other = if bond.mode == ACTIVE_BACKUP { "standby" } else { "out" };
+    let rows: Vec<Vec<Cell>> = ports.iter().map(|port| row(port, other, wireless)).collect();
     table::write(&headings, &rows, out)
 }
 
-fn row(port: &Port, wireless: bool) -> Vec<Cell> {
+fn row(port: &Port, other: &str, wireless: bool) -> Vec<Cell> {
     let plain = Style::new();
-    let role = if port.active { ("active".to_owned(), style::STRONG) } else { ("standby".to_owned(), plain) };
+    let role = if port.active { ("active".to_owned(), style::STRONG) } else { (other.to_owned(), plain) };
     let failures = if port.link_failures == 0 { plain } else { style::UNSURE };
     // What a station sends with right now is what it has for a speed.
     let rate = port.wifi.as_ref().and_then(|wifi| wifi.rate_mbps);

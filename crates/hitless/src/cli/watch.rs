@@ -6,6 +6,7 @@ use std::path::Path;
 use hitless_api::{Bond, Client, Kind, LinkState, MonitorReply, Notice};
 
 use super::failure::Failure;
+use super::status::active;
 use super::style::{self, clean};
 use super::time::rfc3339;
 use super::write_json;
@@ -28,7 +29,7 @@ fn human(reply: &MonitorReply, out: &mut impl Write) -> io::Result<()> {
 
 fn present(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
     let (faint, strong) = (style::FAINT, style::STRONG);
-    let active = clean(bond.active.as_deref().unwrap_or("none"));
+    let active = active(bond);
     let carrier = if bond.carrier { "carrier" } else { "no carrier" };
     let name = clean(&bond.name);
     writeln!(out, "{faint}now{faint:#} {strong}{name}{strong:#} active {active}, {carrier}")

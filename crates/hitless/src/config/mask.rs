@@ -51,6 +51,7 @@ const HARMLESS: &[&str] = &[
     "security",
     "priority",
     "hidden",
+    "bssid",
     "eap",
     "identity",
     "anonymous-identity",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use hitless_core::mac::MacAddr;
 use hitless_core::wifi::{MAX_SSID, Ssid};
 
 use self::raw::Kind;
@@ -45,6 +46,15 @@ fn interface(raw: &raw::Wifi, bonds: &[Bond], problems: &mut Vec<Problem>) -> Wi
             Problem::new(network.span.clone(), "a network has no meaning with manage = \"off\"")
                 .help("nobody would join it: remove it, or the line with `manage`"),
         );
+    }
+    if manage == Manage::Iwd {
+        for bssid in raw.networks.iter().filter_map(|network| network.bssid.as_ref()) {
+            problems.push(
+                Problem::new(bssid.span.clone(), "`bssid` has no meaning with manage = \"iwd\"").help(
+                    "iwd chooses the access point by itself: remove it, or let wpa_supplicant do the joining",
+                ),
+            );
+        }
     }
     WifiConfig { country: raw.country.as_ref().map(|at| country(at, problems)), manage, networks }
 }
@@ -98,7 +108,22 @@ fn network(raw: &raw::Network, problems: &mut Vec<Problem>) -> Option<Network> {
     let security = security(raw, problems);
     let priority = raw.priority.as_ref().and_then(|at| i32::try_from(at.value).ok()).unwrap_or(0);
     let hidden = raw.hidden.as_ref().is_some_and(|at| at.value);
-    Some(Network { ssid: ssid?, security: security?, priority, hidden })
+    let bssid = raw.bssid.as_ref().and_then(|at| bssid(at, problems));
+    Some(Network { ssid: ssid?, security: security?, priority, hidden, bssid })
+}
+
+/// The address of an access point.
+fn bssid(at: &At<String>, problems: &mut Vec<Problem>) -> Option<MacAddr> {
+    let bssid = at.value.parse().ok().filter(|mac: &MacAddr| mac.is_station());
+    if bssid.is_none() {
+        let message = format!("`bssid` cannot be \"{}\"", at.value.escape_debug());
+        problems.push(
+            Problem::new(at.span.clone(), message)
+                .label("expected the address of an access point, such as \"02:00:5e:00:53:01\"")
+                .help("hitless wifi scan shows those in range"),
+        );
+    }
+    bssid
 }
 
 /// Where a network's name stands.

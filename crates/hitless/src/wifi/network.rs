@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use hitless_core::mac::MacAddr;
 use hitless_core::wifi::Ssid;
 
 /// What a wireless interface is to join, and by which program (`[wifi.NAME]`).
@@ -49,6 +50,8 @@ pub struct Network {
     pub priority: i32,
     /// Does it keep its name to itself, so that it has to be asked for?
     pub hidden: bool,
+    /// The only one of its access points that is to be joined; iwd cannot be told.
+    pub bssid: Option<MacAddr>,
 }
 
 impl Network {

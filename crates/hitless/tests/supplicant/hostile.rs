@@ -31,7 +31,7 @@ async fn senseless_answers_end_nothing() {
         let fake = Fake::start();
         fake.state().answers.push((request, Some(answer.into())));
         let ssid = Ssid::new("home").unwrap();
-        let network = Network { ssid, security: Security::Open, priority: 0, hidden: false };
+        let network = Network { ssid, security: Security::Open, priority: 0, hidden: false, bssid: None };
         let config = WifiConfig { country: None, manage: Manage::Auto, networks: vec![network] };
         let (reports, _kept) = unbounded_channel();
         let supplicant = fake.supplicant();

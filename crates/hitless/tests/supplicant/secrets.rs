@@ -32,7 +32,13 @@ fn networks() -> Vec<Network> {
         ("d", Security::Psk(bad.clone())),
         ("e", Security::Sae(bad)),
     ]
-    .map(|(name, security)| Network { ssid: Ssid::new(name).unwrap(), security, priority: 0, hidden: false })
+    .map(|(name, security)| Network {
+        ssid: Ssid::new(name).unwrap(),
+        security,
+        priority: 0,
+        hidden: false,
+        bssid: None,
+    })
     .into()
 }
 

@@ -21,7 +21,7 @@ fn ssid(name: &str) -> Ssid {
 
 fn network(name: &str, passphrase: &str) -> Network {
     let source = SecretSource::Inline(Secret::new(passphrase));
-    Network { ssid: ssid(name), security: Security::Psk(source), priority: 0, hidden: false }
+    Network { ssid: ssid(name), security: Security::Psk(source), priority: 0, hidden: false, bssid: None }
 }
 
 fn config(networks: &[Network]) -> WifiConfig {

@@ -32,6 +32,7 @@ pub(super) struct Network {
     pub(super) psk_file: Option<At<String>>,
     pub(super) priority: Option<At<i64>>,
     pub(super) hidden: Option<At<bool>>,
+    pub(super) bssid: Option<At<String>>,
     pub(super) eap: Eap,
 }
 
@@ -117,6 +118,7 @@ fn network(span: Range<usize>, mut r: Reader<'_, '_>) -> Network {
         psk_file: r.text("psk-file"),
         priority: r.integer("priority", -1000..=1000, ""),
         hidden: r.boolean("hidden"),
+        bssid: r.text("bssid"),
         eap: Eap {
             eap: r.choice("eap", METHODS),
             identity: r.text("identity"),

@@ -38,6 +38,7 @@ fn with_secret(source: SecretSource) -> WifiConfig {
         security: Security::Psk(source),
         priority: 0,
         hidden: false,
+        bssid: None,
     };
     WifiConfig { networks: vec![network], ..WifiConfig::default() }
 }

@@ -28,7 +28,7 @@ pub(super) fn network(new: &api::NewNetwork) -> Result<Network, String> {
     if !(-1000..=1000).contains(&new.priority) {
         return Err("the priority is from -1000 to 1000".to_owned());
     }
-    Ok(Network { ssid, security, priority: new.priority, hidden: new.hidden })
+    Ok(Network { ssid, security, priority: new.priority, hidden: new.hidden, bssid: None })
 }
 
 /// Its name.

@@ -80,7 +80,7 @@ fn config(networks: Vec<Network>) -> WifiConfig {
 
 fn network(name: &str, passphrase: &str) -> Network {
     let security = Security::Psk(SecretSource::Inline(Secret::new(passphrase)));
-    Network { ssid: ssid(name), security, priority: 0, hidden: false }
+    Network { ssid: ssid(name), security, priority: 0, hidden: false, bssid: None }
 }
 
 #[tokio::test]

@@ -221,7 +221,7 @@ mod tests {
 
     fn network(name: &str, priority: i32) -> Network {
         let security = Security::Psk(SecretSource::Inline(Secret::new("correct horse")));
-        Network { ssid: Ssid::new(name).unwrap(), security, priority, hidden: false }
+        Network { ssid: Ssid::new(name).unwrap(), security, priority, hidden: false, bssid: None }
     }
 
     fn visible(name: &str) -> Visible {

@@ -184,6 +184,7 @@ fn set_network(id: NetworkId, setting: &Setting) -> Vec<u8> {
     let value = match &setting.value {
         Value::Word(word) => (*word).to_owned(),
         Value::Number(number) => number.to_string(),
+        Value::Address(mac) => mac.to_string(),
         Value::Quoted(text) => format!("\"{text}\""),
         Value::Octets(octets) | Value::Secret(octets) => text::hex(octets),
         Value::Passphrase(passphrase) => format!("\"{}\"", passphrase.reveal()),
@@ -248,6 +249,8 @@ mod tests {
             "SET_NETWORK 0 identity 61220a5445524d494e415445"
         );
         assert_eq!(set(Value::Unset), "SET_NETWORK 0 identity NULL");
+        let mac = hitless_core::mac::MacAddr([2, 0, 0x5e, 0, 0x53, 1]);
+        assert_eq!(set(Value::Address(mac)), "SET_NETWORK 0 identity 02:00:5e:00:53:01");
         assert_eq!(set(Value::Octets(b"NULL".into())), "SET_NETWORK 0 identity 4e554c4c");
     }
 

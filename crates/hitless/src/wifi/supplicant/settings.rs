@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use hitless_core::mac::MacAddr;
 use hitless_core::wifi::Ssid;
 
 use crate::config::secret::{self, Check, SecretError};
@@ -36,6 +37,8 @@ pub enum Value {
     Word(&'static str),
     /// A number.
     Number(i32),
+    /// The address of an access point.
+    Address(MacAddr),
     /// A text of ours, in quotes.
     Quoted(&'static str),
     /// Any octets, as hex digits.
@@ -54,6 +57,7 @@ impl fmt::Debug for Value {
         match self {
             Self::Word(text) | Self::Quoted(text) => f.write_str(text),
             Self::Number(number) => number.fmt(f),
+            Self::Address(mac) => mac.fmt(f),
             Self::Octets(octets) => write!(f, "{}", octets.escape_ascii()),
             Self::Secret(_) | Self::Passphrase(_) => f.write_str("…"),
             Self::Unset => f.write_str("unset"),
@@ -137,6 +141,7 @@ pub fn of(network: &Network) -> Result<Vec<Setting>, Unusable> {
         Setting { key: "id_str", value: Value::Quoted(OURS) },
         Setting { key: "ssid", value: Value::Octets(network.ssid.octets().into()) },
         Setting { key: "scan_ssid", value: Value::Number(network.hidden.into()) },
+        Setting { key: "bssid", value: network.bssid.map_or(Value::Word("any"), Value::Address) },
         Setting { key: "priority", value: Value::Number(network.priority) },
         Setting { key: "bgscan", value: Value::Quoted(ROAMING) },
         // A port's address is the bond's to choose, whatever somebody else's wpa_supplicant does for other networks.
@@ -222,7 +227,7 @@ mod tests {
     use super::*;
 
     fn network(security: Security) -> Network {
-        Network { ssid: Ssid::new("home").unwrap(), security, priority: 10, hidden: true }
+        Network { ssid: Ssid::new("home").unwrap(), security, priority: 10, hidden: true, bssid: None }
     }
 
     fn inline(text: &str) -> SecretSource {
@@ -239,6 +244,7 @@ mod tests {
         assert_eq!(settings.first().unwrap().key, "id_str");
         assert_eq!(value(&settings, "ssid"), Value::Octets(b"home".into()));
         assert_eq!(value(&settings, "scan_ssid"), Value::Number(1));
+        assert_eq!(value(&settings, "bssid"), Value::Word("any"));
         assert_eq!(value(&settings, "priority"), Value::Number(10));
         assert_eq!(value(&settings, "mac_addr"), Value::Number(0));
         assert_eq!(value(&settings, "key_mgmt"), Value::Word("NONE"));
