@@ -5,6 +5,7 @@ use std::time::Duration;
 use hitless::wifi::network::{Manage, Network, Secret, SecretSource, Security, WifiConfig};
 use hitless::wifi::station::{Fault, Protection, Report, Setup, Station, StationError, StationState, What};
 use hitless::wifi::supplicant::process::Supplicant;
+use hitless_core::mac::MacAddr;
 use hitless_core::wifi::Ssid;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -209,6 +210,14 @@ async fn a_changed_configuration_touches_what_changed() {
     sae.security = Security::Sae(SecretSource::Inline(Secret::new("correct horse")));
     bench.station.configure(config(&[sae])).await.unwrap();
     assert_eq!(fake.state().count("REMOVE_NETWORK 0"), 1, "another security is another network");
+    let pinned =
+        Network { bssid: Some(MacAddr([2, 0, 0x5e, 0, 0x53, 1])), ..network("home", "correct horse") };
+    let before = fake.state().count("REMOVE_NETWORK");
+    for _ in 0..2 {
+        bench.station.configure(config(&[pinned.clone()])).await.unwrap();
+    }
+    assert_eq!(fake.state().count("REMOVE_NETWORK"), before + 1, "so is one that is pinned, once");
+    assert_eq!(fake.state().named("home").unwrap().1.settings["bssid"], "02:00:5e:00:53:01");
     bench.silent();
 }
 

@@ -15,20 +15,27 @@ pub(super) struct Present {
     pub(super) kind: Kind,
 }
 
-/// What makes a network another one: it cannot be changed from one to another of these.
+/// What makes a network another one: it cannot be changed from one to another of these, or nothing would come of it as
+/// long as the association lasts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) key_mgmt: Option<String>,
     pub(super) eap: Option<String>,
+    /// The access point that it is pinned to.
+    pub(super) bssid: Option<String>,
 }
 
 impl Kind {
     pub(super) fn of(settings: &[Setting]) -> Self {
         let word = |key| {
             let value = settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value);
-            if let Some(Value::Word(word)) = value { Some((*word).to_owned()) } else { None }
+            match value {
+                Some(Value::Word(word)) => Some((*word).to_owned()),
+                Some(Value::Address(mac)) => Some(mac.to_string()),
+                _ => None,
+            }
         };
-        Self { key_mgmt: word("key_mgmt"), eap: word("eap") }
+        Self { key_mgmt: word("key_mgmt"), eap: word("eap"), bssid: word("bssid") }
     }
 }
 
@@ -75,7 +82,7 @@ mod tests {
     }
 
     fn kind(key_mgmt: &str) -> Kind {
-        Kind { key_mgmt: Some(key_mgmt.to_owned()), eap: None }
+        Kind { key_mgmt: Some(key_mgmt.to_owned()), ..Kind::default() }
     }
 
     fn present(id: u32, name: &str, ours: bool, key_mgmt: &str) -> Present {

@@ -196,8 +196,12 @@ impl Session {
         let mut present = Vec::new();
         for ListedNetwork { id, ssid, .. } in self.list().await? {
             let ours = self.setting(id, "id_str").await?.is_some_and(|value| value.trim_matches('"') == OURS);
-            let kind =
-                Kind { key_mgmt: self.setting(id, "key_mgmt").await?, eap: self.setting(id, "eap").await? };
+            let kind = Kind {
+                key_mgmt: self.setting(id, "key_mgmt").await?,
+                eap: self.setting(id, "eap").await?,
+                // As it has it, in lower case; without one it says that it failed.
+                bssid: self.setting(id, "bssid").await?,
+            };
             present.push(Present { id, ssid, ours, kind });
         }
         Ok(present)

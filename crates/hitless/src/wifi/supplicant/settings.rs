@@ -129,8 +129,8 @@ impl From<SecretError> for Problem {
 
 /// All settings of a network, those first that tell whose it is.
 ///
-/// Every setting that an earlier version of the network could have had is in it, so that giving them all makes the
-/// network what it is to be. A value that is there already changes nothing, and costs no association.
+/// Every setting that an earlier version of the network could have had is in it (but for `bssid`: pinned to another access
+/// point it is another network), so that giving them all makes the network what it is to be. A value that is there already changes nothing, and costs no association.
 ///
 /// # Errors
 ///
@@ -141,12 +141,12 @@ pub fn of(network: &Network) -> Result<Vec<Setting>, Unusable> {
         Setting { key: "id_str", value: Value::Quoted(OURS) },
         Setting { key: "ssid", value: Value::Octets(network.ssid.octets().into()) },
         Setting { key: "scan_ssid", value: Value::Number(network.hidden.into()) },
-        Setting { key: "bssid", value: network.bssid.map_or(Value::Word("any"), Value::Address) },
         Setting { key: "priority", value: Value::Number(network.priority) },
         Setting { key: "bgscan", value: Value::Quoted(ROAMING) },
         // A port's address is the bond's to choose, whatever somebody else's wpa_supplicant does for other networks.
         Setting { key: "mac_addr", value: Value::Number(0) },
     ];
+    settings.extend(network.bssid.map(|bssid| Setting { key: "bssid", value: Value::Address(bssid) }));
     settings.extend(security(&network.security).map_err(unusable)?);
     Ok(settings)
 }
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(settings.first().unwrap().key, "id_str");
         assert_eq!(value(&settings, "ssid"), Value::Octets(b"home".into()));
         assert_eq!(value(&settings, "scan_ssid"), Value::Number(1));
-        assert_eq!(value(&settings, "bssid"), Value::Word("any"));
+        assert!(!settings.iter().any(|setting| setting.key == "bssid"), "any of its access points");
         assert_eq!(value(&settings, "priority"), Value::Number(10));
         assert_eq!(value(&settings, "mac_addr"), Value::Number(0));
         assert_eq!(value(&settings, "key_mgmt"), Value::Word("NONE"));
