@@ -14,6 +14,7 @@
 //! ends when its value is dropped, and the radios with the [`WifiHome`].
 
 mod access_point;
+mod certificates;
 mod control;
 mod network;
 mod process;
@@ -23,7 +24,8 @@ mod supplicant;
 use std::cell::{Cell, RefCell};
 
 pub use access_point::AccessPoint;
-pub use network::{Network, Security};
+pub use certificates::{Authority, Certificate};
+pub use network::{Eap, Network, Security};
 pub use radio::Radio;
 pub use supplicant::{Control, Supplicant};
 

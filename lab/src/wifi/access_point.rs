@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::control::{order, request, value};
-use super::network::Network;
+use super::network::{Network, Security};
 use super::process::{Place, Process};
 use super::radio::Radio;
 use crate::error::{IoContext as _, LabError, Result};
@@ -73,6 +73,9 @@ impl<'a> AccessPoint<'a> {
         }
         self.radio.set_reachable(true)?;
         fs::write(self.place.config(), self.config()).context(|| "writing hostapd.conf".to_owned())?;
+        if let Security::Eap(eap) = &self.network.security {
+            fs::write(self.users(), eap.users()).context(|| "writing hostapd's users".to_owned())?;
+        }
         let mut command = Command::new("hostapd");
         command.arg("-t").arg(self.place.config());
         let mut hostapd = Process::start(self.host, &mut command, &self.place.log())?;
@@ -205,8 +208,13 @@ impl<'a> AccessPoint<'a> {
              logger_stdout=-1\nlogger_stdout_level=2\n{}",
             self.interface,
             self.place.control().display(),
-            self.network.hostapd(),
+            self.network.hostapd(&self.users()),
         )
+    }
+
+    /// Who gets in by 802.1X.
+    fn users(&self) -> PathBuf {
+        self.place.config().with_file_name("users")
     }
 }
 

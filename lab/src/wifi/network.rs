@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::certificates::Certificate;
 
 /// A network that access points offer and stations join.
 #[derive(Clone, Debug)]
@@ -34,6 +37,22 @@ pub enum Security {
     Wpa3Sae(String),
     /// By passphrase, WPA2 and WPA3 beside each other, as most home routers have it.
     Transition(String),
+    /// By 802.1X, WPA2.
+    Eap(Eap),
+}
+
+/// Who gets in by 802.1X: hostapd is the server itself. The one user may come by PEAP with MSCHAPv2, by TTLS with PAP,
+/// or by TLS with a certificate of the authority.
+#[derive(Clone)]
+pub struct Eap {
+    /// The authority (PEM) that signs for the server and for clients.
+    pub authority: PathBuf,
+    /// What the server shows.
+    pub server: Certificate,
+    /// The user's name.
+    pub identity: String,
+    /// The user's password.
+    pub password: String,
 }
 
 impl Network {
@@ -50,8 +69,8 @@ impl Network {
         self
     }
 
-    /// hostapd.conf for it, but for what concerns the interface.
-    pub(crate) fn hostapd(&self) -> String {
+    /// hostapd.conf for it, but for what concerns the interface. With 802.1X, `users` has what [`Eap::users`] says.
+    pub(crate) fn hostapd(&self, users: &Path) -> String {
         let Self { ssid, security, channel, hidden, group_rekey, hostapd } = self;
         // Above channel 14 it is 5 GHz, where nobody may send without knowing the country.
         let band = if *channel > 14 { "a\ncountry_code=AT\nieee80211d=1" } else { "g" };
@@ -75,6 +94,15 @@ impl Network {
                 "wpa=2\nrsn_pairwise=CCMP\nwpa_key_mgmt=WPA-PSK SAE\nieee80211w=1\nsae_require_mfp=1\n\
                  wpa_passphrase={passphrase}"
             ),
+            Security::Eap(Eap { authority, server, .. }) => writeln!(
+                lines,
+                "wpa=2\nrsn_pairwise=CCMP\nwpa_key_mgmt=WPA-EAP\nieee8021x=1\neap_server=1\neap_user_file={}\n\
+                 ca_cert={}\nserver_cert={}\nprivate_key={}",
+                users.display(),
+                authority.display(),
+                server.file.display(),
+                server.key.display(),
+            ),
         };
         if let Some(interval) = group_rekey {
             let _ = writeln!(lines, "wpa_group_rekey={}", interval.as_secs());
@@ -94,9 +122,23 @@ impl Network {
             Security::Transition(passphrase) => {
                 format!("key_mgmt=WPA-PSK SAE\nieee80211w=1\npsk=\"{passphrase}\"")
             }
+            Security::Eap(Eap { authority, identity, password, .. }) => format!(
+                "key_mgmt=WPA-EAP\neap=PEAP\nphase2=\"auth=MSCHAPV2\"\nidentity=\"{identity}\"\n\
+                 password=\"{password}\"\nca_cert=\"{}\"",
+                authority.display(),
+            ),
         };
         let scan = u8::from(self.hidden);
         format!("network={{\nssid=\"{}\"\nscan_ssid={scan}\n{credentials}\n}}\n", self.ssid)
+    }
+}
+
+impl Eap {
+    /// hostapd's file of users. Who comes says nothing but a method at first; the password is asked for within the
+    /// tunnel.
+    pub(crate) fn users(&self) -> String {
+        let Self { identity, password, .. } = self;
+        format!("* PEAP,TTLS,TLS\n\"{identity}\" MSCHAPV2,TTLS-PAP \"{password}\" [2]\n")
     }
 }
 
@@ -109,6 +151,7 @@ impl fmt::Debug for Security {
             Self::Wpa2Psk(_) => "Wpa2Psk(…)",
             Self::Wpa3Sae(_) => "Wpa3Sae(…)",
             Self::Transition(_) => "Transition(…)",
+            Self::Eap(_) => "Eap(…)",
         })
     }
 }

@@ -4,6 +4,7 @@
 
 mod balance_rr;
 mod bond;
+mod enterprise;
 mod iwd;
 mod join;
 mod kernel;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hitless::wifi::network::{Manage, Network, Secret, SecretSource, Security, WifiConfig};
+use hitless::wifi::network::{Eap, EapMethod, Manage, Network, Secret, SecretSource, Security, WifiConfig};
 use hitless::wifi::station::{Fault, Protection, Report, Setup, Station, StationError, StationState, What};
 use hitless::wifi::supplicant::process::Supplicant;
 use hitless_core::mac::MacAddr;
@@ -179,6 +179,37 @@ async fn a_wrong_passphrase_is_a_clear_state_until_it_is_corrected() {
     fake.state().status = JOINED.to_owned();
     fake.say(CONNECTED);
     bench.joined().await;
+}
+
+/// wpa_supplicant takes it for one with a passphrase, and waits for that.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_used_is_tried_anew_when_it_may_be_another() {
+    let fake = Fake::start();
+    let campus = Network { security: Security::Eap(by_certificate()), ..network("home", "") };
+    let mut bench = Bench::start(&fake.supplicant(), config(std::slice::from_ref(&campus)));
+    fake.asked("RECONNECT").await;
+    fake.say("<3>SME: Trying to authenticate with 02:00:00:00:01:00 (SSID='home' freq=2412 MHz)");
+    fake.say("<3>CTRL-REQ-PASSPHRASE-0:Private key passphrase needed for SSID home");
+    fake.say("<3>EAP: Failed to initialize EAP method: vendor 0 method 13 (TLS)");
+    assert_eq!(bench.failed().await, Fault::CertificatesUnusable { ssid: ssid("home") });
+    assert_eq!(fake.state().count("DISABLE_NETWORK 0"), 0);
+    bench.station.configure(config(&[campus])).await.unwrap();
+    assert_eq!(fake.state().count("DISABLE_NETWORK 0"), 1, "it is tried at once");
+    assert!(fake.state().networks[&0].enabled);
+}
+
+fn by_certificate() -> Eap {
+    Eap {
+        method: EapMethod::Tls,
+        identity: "me".to_owned(),
+        anonymous_identity: None,
+        password: None,
+        ca_cert: None,
+        domain: None,
+        client_cert: Some("/etc/hitless/me.pem".into()),
+        private_key: Some("/etc/hitless/me.key".into()),
+        private_key_password: None,
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -187,6 +187,7 @@ fn with_retry(fault: Fault, tries: u32, pause: Duration) -> Fault {
         | Fault::AuthRejected { .. }
         | Fault::EapFailed { .. }
         | Fault::CertificateRefused { .. }
+        | Fault::CertificatesUnusable { .. }
         | Fault::RadioOff
         | Fault::NoSupplicant
         | Fault::Unusable(_)

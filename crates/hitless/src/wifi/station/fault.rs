@@ -43,7 +43,9 @@ pub enum Fault {
         retry_in: Option<Duration>,
     },
     /// The server does not accept our credentials.
-    #[error("the server of \"{ssid}\" does not accept the identity or password; correct them")]
+    #[error(
+        "the server of \"{ssid}\" does not accept the identity, password or client certificate; correct them"
+    )]
     EapFailed {
         /// Which network.
         ssid: Ssid,
@@ -57,6 +59,15 @@ pub enum Fault {
         ssid: Ssid,
         /// Why, in wpa_supplicant's words.
         problem: String,
+    },
+    /// The server was not even asked, for one of our files is missing or is not what it should be.
+    #[error(
+        "the certificates or the key for \"{ssid}\" cannot be used; check `ca-cert`, `client-cert`, `private-key` and \
+         `private-key-password-file`"
+    )]
+    CertificatesUnusable {
+        /// Which network.
+        ssid: Ssid,
     },
     /// The radio is switched off, or the interface is down.
     #[error("the radio is switched off or the interface is down; `rfkill list` shows which switch it is")]

@@ -606,7 +606,7 @@ impl Task {
     async fn resumed(&mut self, session: &Session) -> Result<(), ConnectionError> {
         self.ask_status(session).await?;
         if self.track.joined().is_none() && self.attempt.is_none() && !self.track.stays_out() {
-            self.retry_failed(session).await?;
+            self.retry_failed(session, &[]).await?;
             session.tell(Request::Reassociate).await?;
         }
         Ok(())
@@ -638,21 +638,25 @@ impl Task {
         if is_ours(&self.setup) {
             session.set_globals(&self.setup).await?;
         }
+        // wpa_supplicant may still be busy with one of them, without any hope: a key that it waits for somebody to open.
+        let failed: Vec<NetworkId> =
+            self.handed.iter().map(|handed| handed.id).filter(|id| self.track.fault(*id).is_some()).collect();
         if let StationState::Failed(_) = self.track.state() {
             let told = self.track.begin();
             self.tell_all(told);
         }
         self.hand_over(session).await?;
         self.chosen = None;
-        self.retry_failed(session).await?;
+        self.retry_failed(session, &failed).await?;
         self.ask_status(session).await
     }
 
-    /// Those that are not tried for a while are tried at once.
-    async fn retry_failed(&mut self, session: &Session) -> Result<(), ConnectionError> {
+    /// Those that are not tried for a while are tried at once, and these anew.
+    async fn retry_failed(&mut self, session: &Session, failed: &[NetworkId]) -> Result<(), ConnectionError> {
         let ours: Vec<NetworkId> = self.handed.iter().map(|handed| handed.id).collect();
         for network in session.list().await? {
-            if network.temporarily_disabled && ours.contains(&network.id) {
+            let failed = network.temporarily_disabled || failed.contains(&network.id);
+            if failed && ours.contains(&network.id) {
                 session.tell(Request::DisableNetwork(network.id)).await?;
                 session.tell(Request::EnableNetwork(network.id)).await?;
                 let forgiven = self.track.forgive(network.id);

@@ -164,9 +164,12 @@ impl Track {
                 self.blame_current(|ssid, _| rejected(ssid, *status))
             }
             Event::EapFailed => self.blame_current(|ssid, known| match known {
-                Some(fault @ Fault::CertificateRefused { .. }) => fault,
+                Some(fault @ (Fault::CertificateRefused { .. } | Fault::CertificatesUnusable { .. })) => {
+                    fault
+                }
                 Some(_) | None => Fault::EapFailed { ssid },
             }),
+            Event::EapUnusable => self.blame_current(|ssid, _| Fault::CertificatesUnusable { ssid }),
             Event::CertificateRefused { problem } => {
                 let problem = problem.clone();
                 self.blame_current(|ssid, _| Fault::CertificateRefused { ssid, problem })
@@ -281,6 +284,7 @@ fn after_failures(
             _,
             Some(
                 fault @ (Fault::CertificateRefused { .. }
+                | Fault::CertificatesUnusable { .. }
                 | Fault::EapFailed { .. }
                 | Fault::AuthRejected { .. }),
             ),

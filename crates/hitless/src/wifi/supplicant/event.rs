@@ -92,6 +92,8 @@ pub enum Event {
     },
     /// 802.1X came to nothing.
     EapFailed,
+    /// A method of 802.1X does not even begin: what it needs of ours cannot be used. The server was not asked.
+    EapUnusable,
     /// We do not believe the server's certificate.
     CertificateRefused {
         /// Why, in its words.
@@ -247,6 +249,9 @@ fn remark(text: &[u8]) -> Option<Event> {
     if text.starts_with(b"WPA: Group rekeying completed") {
         return Some(Event::GroupRekeyed);
     }
+    if text.starts_with(b"EAP: Failed to initialize EAP method") {
+        return Some(Event::EapUnusable);
+    }
     if let Some(bssid) = text.strip_prefix(b"Associated with ") {
         return Some(Event::Associated { bssid: mac(bssid.get(..17)?)? });
     }
@@ -387,6 +392,10 @@ mod tests {
         assert_eq!(
             heard("<3>CTRL-EVENT-SSID-REENABLED id=3 ssid=\"home\""),
             Event::Reenabled { network: NetworkId(3) }
+        );
+        assert_eq!(
+            heard("<3>EAP: Failed to initialize EAP method: vendor 0 method 25 (PEAP)"),
+            Event::EapUnusable
         );
         assert_eq!(heard("<4>something"), Event::Other("something".to_owned()));
     }

@@ -181,7 +181,8 @@ fn security(security: &Security) -> Result<Vec<Setting>, Problem> {
 
 fn eap_settings(eap: &Eap) -> Result<Vec<Setting>, Problem> {
     let (method, phase2) = match eap.method {
-        EapMethod::Peap => ("PEAP", Value::Quoted("auth=MSCHAPV2")),
+        // Many servers offer another try after a wrong password. wpa_supplicant would wait for somebody to type it.
+        EapMethod::Peap => ("PEAP", Value::Quoted("auth=MSCHAPV2 mschapv2_retry=0")),
         EapMethod::Ttls => ("TTLS", Value::Quoted("auth=PAP")),
         EapMethod::Tls => ("TLS", Value::Unset),
     };
@@ -320,7 +321,7 @@ mod tests {
             private_key_password: None,
         };
         let settings = of(&network(Security::Eap(eap.clone()))).unwrap();
-        assert_eq!(value(&settings, "phase2"), Value::Quoted("auth=MSCHAPV2"));
+        assert_eq!(value(&settings, "phase2"), Value::Quoted("auth=MSCHAPV2 mschapv2_retry=0"));
         assert_eq!(value(&settings, "identity"), Value::Octets(b"me\"\n".into()));
         assert_eq!(value(&settings, "password"), Value::Secret(b"secret".into()));
         assert_eq!(value(&settings, "anonymous_identity"), Value::Unset);

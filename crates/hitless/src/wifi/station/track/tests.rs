@@ -89,6 +89,39 @@ fn a_certificate_says_more_than_that_it_failed() {
 }
 
 #[test]
+fn a_method_that_does_not_begin_says_nothing_of_the_server() {
+    let unusable = failed(Fault::CertificatesUnusable { ssid: home() });
+    let told = hear(
+        &mut track(),
+        &[
+            TRYING,
+            "CTRL-EVENT-EAP-STARTED EAP authentication started",
+            "CTRL-EVENT-EAP-STATUS status='accept proposed method' parameter='PEAP'",
+            "EAP: Failed to initialize EAP method: vendor 0 method 25 (PEAP)",
+            "CTRL-EVENT-EAP-STATUS status='completion' parameter='failure'",
+            "CTRL-EVENT-EAP-FAILURE EAP authentication failed",
+            "CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=23",
+            r#"CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=AUTH_FAILED"#,
+            r#"CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=2 duration=30 reason=CONN_FAILED"#,
+        ],
+    );
+    assert_eq!((told.len(), told.last()), (2, Some(&unusable)));
+    // A key that cannot be read is taken for one with a passphrase, and that is waited for.
+    let mut track = track();
+    let told = hear(
+        &mut track,
+        &[
+            TRYING,
+            "CTRL-EVENT-EAP-STATUS status='eap parameter needed' parameter='PASSPHRASE'",
+            "CTRL-REQ-PASSPHRASE-0:Private key passphrase needed for SSID home",
+            "EAP: Failed to initialize EAP method: vendor 0 method 13 (TLS)",
+        ],
+    );
+    assert_eq!((told.len(), told.last()), (2, Some(&unusable)));
+    assert_eq!(status(&mut track, "wpa_state=ASSOCIATED\nssid=home\nid=0\n"), [], "and stays so");
+}
+
+#[test]
 fn thrown_out_is_told_only_by_who_was_in() {
     let mut track = track();
     let thrown_out = "CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=15";
