@@ -284,6 +284,7 @@ fn package_of(tool: &str) -> Option<&'static str> {
         "hostapd" => Some("hostapd"),
         "wpa_supplicant" => Some("wpasupplicant"),
         "iw" => Some("iw"),
+        "openssl" => Some("openssl"),
         "python3" => Some("python3"),
         "tcpdump" => Some("tcpdump"),
         _ => None,

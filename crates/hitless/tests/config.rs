@@ -599,11 +599,13 @@ fn exposed_secrets_are_told() {
     std::fs::write(&psk, "correct horse\n").unwrap();
     std::fs::set_permissions(&psk, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(told(&by_file, 0o644), [Warning::Exposed { path: psk }]);
-    let any_server = Warning::AnyServer { interface: "wlan0".to_owned(), ssid: "home".to_owned() };
-    assert_eq!(told(&network(EAP), 0o644), std::slice::from_ref(&any_server));
+    let any_server =
+        |authority| Warning::AnyServer { interface: "wlan0".to_owned(), ssid: "home".to_owned(), authority };
+    assert_eq!(told(&network(EAP), 0o644), [any_server(false)]);
     // Any server with a certificate of that authority.
     let authority = format!("{EAP}\nca-cert = \"/nowhere/ca.pem\"");
-    assert_eq!(told(&network(&authority), 0o644), [any_server]);
+    assert_eq!(told(&network(&authority), 0o644), [any_server(true)]);
+    assert!(any_server(true).to_string().contains("set domain"));
     assert_eq!(told(&network(&format!("{authority}\ndomain = \"example.org\"")), 0o644), []);
 }
 

@@ -165,6 +165,8 @@ pub enum Warning {
         interface: String,
         /// The network.
         ssid: String,
+        /// Is an authority named, but no server's name?
+        authority: bool,
     },
 }
 
@@ -175,9 +177,14 @@ impl fmt::Display for Warning {
                 let path = path.display();
                 write!(f, "others may read {path}, which has a secret in it: chmod 600 {path}")
             }
-            Self::AnyServer { interface, ssid } => write!(
+            Self::AnyServer { interface, ssid, authority: false } => write!(
                 f,
                 "{interface}: any access point that calls itself `{ssid}` is given our password: set ca-cert and domain"
+            ),
+            Self::AnyServer { interface, ssid, authority: true } => write!(
+                f,
+                "{interface}: whoever has a certificate of the authority in ca-cert, and calls itself `{ssid}`, is given \
+                 our password: set domain, unless that authority signs for this network alone"
             ),
         }
     }
@@ -196,12 +203,14 @@ pub fn warnings(path: Option<&Path>, config: &Config) -> Vec<Warning> {
     files.dedup();
     let exposed = files.into_iter().filter(|path| others_may_read(path));
     let exposed = exposed.map(|path| Warning::Exposed { path: path.to_owned() });
-    let any_server = networks(config)
-        .filter(|(_, network)| matches!(&network.security, Security::Eap(eap) if trusts_any_server(eap)))
-        .map(|(interface, network)| Warning::AnyServer {
+    let any_server = networks(config).filter_map(|(interface, network)| match &network.security {
+        Security::Eap(eap) if trusts_any_server(eap) => Some(Warning::AnyServer {
             interface: interface.to_owned(),
             ssid: network.ssid.to_string(),
-        });
+            authority: eap.ca_cert.is_some(),
+        }),
+        _ => None,
+    });
     exposed.chain(any_server).collect()
 }
 
