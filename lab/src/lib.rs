@@ -16,12 +16,14 @@
 //! ```
 
 pub mod daemon;
+pub mod dhcp;
 pub mod error;
 pub mod guest;
 pub mod interrupt;
 pub mod meter;
 pub mod netns;
 pub mod paced;
+mod process;
 pub mod qemu;
 pub mod samples;
 mod scratch;

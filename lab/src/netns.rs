@@ -285,6 +285,7 @@ fn package_of(tool: &str) -> Option<&'static str> {
         "wpa_supplicant" => Some("wpasupplicant"),
         "iw" => Some("iw"),
         "openssl" => Some("openssl"),
+        "dnsmasq" => Some("dnsmasq-base"),
         "python3" => Some("python3"),
         "tcpdump" => Some("tcpdump"),
         _ => None,

@@ -17,7 +17,6 @@ mod access_point;
 mod certificates;
 mod control;
 mod network;
-mod process;
 mod radio;
 mod supplicant;
 

@@ -48,6 +48,23 @@ pub struct Bond {
     pub ports: Vec<Port>,
     /// The last change of the active port.
     pub last_failover: Option<Failover>,
+    /// Where hitless itself asks for an address.
+    pub dhcp: Option<Dhcp>,
+}
+
+/// An address by DHCPv4.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dhcp {
+    /// The client's state, most of them by their names in RFC 2131.
+    pub state: String,
+    /// The address.
+    pub address: Option<String>,
+    /// Who has lent it.
+    pub server: Option<String>,
+    /// In seconds; `None`: never, or there is no lease.
+    pub expires_in_s: Option<u64>,
+    /// In seconds.
+    pub renews_in_s: Option<u64>,
 }
 
 /// A port: a link in a bond.

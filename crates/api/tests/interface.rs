@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 
 use hitless_api::method::{Call, Request};
 use hitless_api::{
-    AccessPoint, AccessPoints, Bond, Cause, DESCRIPTION, Driver, Duplex, Eap, EapMethod, Error, Failover,
-    INTERFACE, Joined, Kind, LinkState, Manager, Method, MonitorReply, Network, Networks, NewNetwork, Notice,
-    Port, SavedBy, Secret, Security, Station, Stations, Status, Wifi,
+    AccessPoint, AccessPoints, Bond, Cause, DESCRIPTION, Dhcp, Driver, Duplex, Eap, EapMethod, Error,
+    Failover, INTERFACE, Joined, Kind, LinkState, Manager, Method, MonitorReply, Network, Networks,
+    NewNetwork, Notice, Port, SavedBy, Secret, Security, Station, Stations, Status, Wifi,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -56,6 +56,13 @@ fn full_bond() -> Bond {
         fail_over_mac_reason: text("the driver can do it"),
         ports: vec![port],
         last_failover: Some(failover()),
+        dhcp: Some(Dhcp {
+            state: "bound".to_owned(),
+            address: text("192.0.2.5"),
+            server: text("192.0.2.1"),
+            expires_in_s: Some(3600),
+            renews_in_s: Some(1800),
+        }),
     }
 }
 
@@ -73,7 +80,22 @@ fn empty_bond() -> Bond {
             ..port.clone()
         };
     }
-    Bond { active: None, primary: None, mac: None, fail_over_mac_reason: None, last_failover: None, ..bond }
+    let dhcp = bond.dhcp.map(|dhcp| Dhcp {
+        address: None,
+        server: None,
+        expires_in_s: None,
+        renews_in_s: None,
+        ..dhcp
+    });
+    Bond {
+        active: None,
+        primary: None,
+        mac: None,
+        fail_over_mac_reason: None,
+        last_failover: None,
+        dhcp,
+        ..bond
+    }
 }
 
 fn full_wifi() -> Wifi {

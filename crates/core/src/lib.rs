@@ -8,6 +8,8 @@
 
 mod choice;
 pub mod config;
+pub mod datagram;
+pub mod dhcp;
 pub mod event;
 mod goal;
 mod link;

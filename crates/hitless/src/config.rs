@@ -6,6 +6,8 @@
 
 mod address;
 mod arguments;
+mod dhcp;
+mod dns;
 mod mask;
 mod names;
 mod options;
@@ -24,6 +26,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use hitless_core::config::{BondConfig, FailOverMac};
+use hitless_core::mac::MacAddr;
 
 pub use self::arguments::Arguments;
 pub use self::report::Report;
@@ -89,8 +92,67 @@ pub struct IpConfig {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Next hops of default routes; each is on-link of an address, or link-local.
     pub gateways: Vec<IpAddr>,
+    /// The metric of default routes; `None`: the kernel's own, 0 for IPv4 and 1024 for IPv6.
+    pub metric: Option<u32>,
+    /// Further routes.
+    pub routes: Vec<RouteConfig>,
+    /// Addresses by DHCPv4.
+    pub dhcp4: Dhcp4,
+    /// Are IPv6 addresses and routes made of router advertisements? `None`: as the kernel has it.
+    pub accept_ra: Option<bool>,
+    /// Name servers, beside those that DHCP tells of.
+    pub dns: Vec<IpAddr>,
+    /// Domains that host names are looked for in.
+    pub search: Vec<String>,
     /// In bytes, 68 to 65535; at least 1280 where there is an IPv6 address. `None`: that of the interface whose addresses the bond takes over, or what it has.
     pub mtu: Option<u32>,
+}
+
+/// A route that is wanted beside the default routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    /// Where it leads, with the prefix length.
+    pub to: (IpAddr, u8),
+    /// The next hop, on-link of an address or link-local; `None`: the destination is on the link itself.
+    pub via: Option<IpAddr>,
+    /// `None`: the kernel's own, 0 for IPv4 and 1024 for IPv6.
+    pub metric: Option<u32>,
+}
+
+/// Whether the bond has an address by DHCPv4, and from whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Dhcp4 {
+    /// It has none.
+    #[default]
+    Off,
+    /// hitless asks for it.
+    On(DhcpConfig),
+    /// Another program does.
+    External,
+}
+
+/// What a DHCPv4 server is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpConfig {
+    /// Who we are.
+    pub client_id: ClientId,
+    /// The hardware address that is told, whatever the bond has; `None`: the bond's own.
+    pub chaddr: Option<MacAddr>,
+    /// What we are called; `None`: what the host is called.
+    pub hostname: Option<String>,
+    /// Is it found out, before an address is used for the first time, whether somebody else has it (RFC 5227)? It takes
+    /// some seconds.
+    pub detect_conflicts: bool,
+}
+
+/// By what a DHCPv4 server knows us again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientId {
+    /// By an identity of this machine and bond that is the same for ever (RFC 4361).
+    #[default]
+    Duid,
+    /// By the hardware address.
+    Mac,
 }
 
 /// Where the configuration comes from, so that it can be read again.

@@ -5,6 +5,7 @@
 //! no bond waits for another; what ends a failover is done at once. Ending the daemon leaves bonds forwarding.
 
 mod bond;
+mod dhcp;
 mod ip;
 mod pace;
 mod peers;
@@ -19,13 +20,14 @@ mod status;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hitless_core::config::FailOverMac;
-use hitless_core::event::{Event, Notice};
+use hitless_core::event::Notice;
 use hitless_core::time::Instant;
 use hitless_linux::alarm::Alarm;
 use hitless_linux::carrier::LinkProbe;
@@ -39,7 +41,7 @@ use hitless_linux::wireless::{Wireless, WirelessEvent, WirelessEvents};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use self::bond::{BondTask, Completed, Work};
+use self::bond::{Beside, BondTask, Completed, Work};
 use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
@@ -114,6 +116,8 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 
 struct Daemon {
     source: ConfigSource,
+    /// Where what has to be remembered is kept.
+    state: PathBuf,
     tools: Tools,
     probe: LinkProbe,
     links: LinkEvents,
@@ -163,6 +167,7 @@ impl Daemon {
         let (heard_sender, heard) = mpsc::channel(sockets::QUEUE);
         let mut daemon = Self {
             source: options.config,
+            state: options.state.clone(),
             tools: Tools { netlink, ledger, wireless: Rc::new(wireless_requests) },
             probe: LinkProbe::open()?,
             links,
@@ -261,7 +266,9 @@ impl Daemon {
         tracing::info!("{}: {how}, on the {} driver", config.name, driver.name());
         let id = BondId(self.next_bond);
         self.next_bond += 1;
-        let mut bond = BondTask::new(id, config, driver, self.tools.clone(), self.heard_sender.clone());
+        let beside =
+            Beside { tools: self.tools.clone(), heard: self.heard_sender.clone(), state: self.state.clone() };
+        let mut bond = BondTask::new(self.now(), id, config, driver, beside);
         if let Some(why) = &own_macs {
             tracing::info!("{}: fail-over-mac is \"active\": {why}", bond.config.name);
         }
@@ -435,7 +442,7 @@ impl Daemon {
     fn timeout(&mut self, now: Instant) {
         if let Some(slept) = self.sleep.slept() {
             tracing::info!("awake again after {} s", slept.as_secs());
-            self.resumed(now);
+            self.resumed(now, Some(slept));
         }
         self.service.tick(now);
         for bond in self.bonds.values_mut() {
@@ -448,24 +455,23 @@ impl Daemon {
         match sleep {
             Sleep::GoingToSleep => tracing::debug!("the machine is about to sleep"),
             Sleep::Awake => {
-                let slept = self.sleep.slept().is_some();
+                let slept = self.sleep.slept();
                 // The clocks may have told the same a moment ago.
                 let known = self.last_resumed.is_some_and(|last| now - last < SAME_SLEEP);
-                if slept || !known {
+                if slept.is_some() || !known {
                     tracing::info!("awake again");
-                    self.resumed(now);
+                    self.resumed(now, slept);
                 }
             }
         }
     }
 
     /// The machine has slept: it may be anywhere, and nothing that was learnt from others is to be trusted.
-    fn resumed(&mut self, now: Instant) {
+    fn resumed(&mut self, now: Instant, slept: Option<Duration>) {
         self.last_resumed = Some(now);
         self.pace.link_event(now);
         for bond in self.bonds.values_mut() {
-            bond.machine.handle(now, Event::Resumed);
-            bond.look_soon(now);
+            bond.resumed(now, slept);
         }
         self.stations.resumed();
     }

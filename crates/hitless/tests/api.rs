@@ -82,12 +82,16 @@ fn status_is_exactly_this() {
                     "speed_mbps": null, "duplex": null, "wifi": null
                 },
             ],
-            "last_failover": { "from": "wlan0", "to": "eth0", "cause": "better_port", "took_us": 612 }
+            "last_failover": { "from": "wlan0", "to": "eth0", "cause": "better_port", "took_us": 612 },
+            "dhcp": {
+                "state": "bound", "address": "192.168.1.55", "server": "192.168.1.1", "expires_in_s": 3599,
+                "renews_in_s": 1799
+            }
         },
         {
             "name": "bond1", "driver": "kernel", "mode": "active-backup", "active": null, "primary": null,
             "carrier": false, "mac": null, "fail_over_mac": "none", "fail_over_mac_reason": null, "ports": [],
-            "last_failover": null
+            "last_failover": null, "dhcp": null
         },
     ] } });
     assert_eq!(reply, expected);

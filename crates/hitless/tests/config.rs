@@ -5,7 +5,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hitless::config::{Arguments, Config, DriverChoice, MacChoice, Warning, parse, secret};
+use hitless::config::{
+    Arguments, ClientId, Config, Dhcp4, DhcpConfig, DriverChoice, MacChoice, RouteConfig, Warning, parse,
+    secret,
+};
 use hitless::wifi::network::{EapMethod, Manage, Network, Secret, SecretSource, Security};
 use hitless_core::config::{
     BondConfig, Evidence, FailOverMac, Failback, Mode, PortOptions, PortPattern, PrimaryReselect, SameSegment,
@@ -169,7 +172,8 @@ fn the_example_names_every_key() {
     for (text, at_least) in [
         ("[bond.b]\nxxxxxxx = 1\nports = \"e\"", 30),
         ("[bond.b.port.e]\nxxxxxxx = 1", 2),
-        ("[bond.b.ip]\nxxxxxxx = 1", 3),
+        ("[bond.b.ip]\nxxxxxxx = 1", 13),
+        ("[bond.b]\n[[bond.b.ip.route]]\nxxxxxxx = 1", 3),
         ("[bond.b]\n[wifi.w]\nxxxxxxx = 1", 3),
         ("[bond.b]\n[[wifi.w.network]]\nxxxxxxx = 1", 18),
     ] {
@@ -304,6 +308,83 @@ fn addresses() {
     valid(
         "[bond.bond0]\nports = [\"eth0\"]\n[bond.bond0.ip]\naddress = [\"10.0.0.0/31\", \"10.0.0.9/32\"]\ngateway = \"10.0.0.1\"",
     );
+}
+
+#[test]
+fn what_the_bond_has_as_an_interface() {
+    let config = valid(
+        r#"
+        [bond.b]
+        ports = ["eth0"]
+        [bond.b.ip]
+        dhcp4 = true
+        client-id = "mac"
+        chaddr = "02:00:5e:00:53:01"
+        hostname = "laptop"
+        detect-conflicts = false
+        # In no network of an address that is known: the server's may be.
+        gateway = ["10.0.0.1"]
+        metric = 50
+        accept-ra = false
+        dns = ["192.168.1.1", "fd00::1"]
+        search = ["home.arpa", "example.org."]
+        [[bond.b.ip.route]]
+        to = "10.0.0.0/8"
+        via = "192.168.1.254"
+        metric = 7
+        [[bond.b.ip.route]]
+        to = "fd99::/16"
+        "#,
+    );
+    let ip = &config.bonds[0].ip;
+    assert_eq!(
+        ip.dhcp4,
+        Dhcp4::On(DhcpConfig {
+            client_id: ClientId::Mac,
+            chaddr: Some(MacAddr([2, 0, 0x5e, 0, 0x53, 1])),
+            hostname: Some("laptop".to_owned()),
+            detect_conflicts: false,
+        })
+    );
+    assert_eq!((ip.metric, ip.accept_ra), (Some(50), Some(false)));
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert_eq!(ip.dns, [address("192.168.1.1"), address("fd00::1")]);
+    assert_eq!(ip.search, ["home.arpa", "example.org."]);
+    assert_eq!(
+        ip.routes,
+        [
+            RouteConfig {
+                to: (address("10.0.0.0"), 8),
+                via: Some(address("192.168.1.254")),
+                metric: Some(7)
+            },
+            RouteConfig { to: (address("fd99::"), 16), via: None, metric: None },
+        ]
+    );
+    let external = valid("[bond.b]\nports = [\"eth0\"]\n[bond.b.ip]\ndhcp4 = \"external\"");
+    assert_eq!(external.bonds[0].ip.dhcp4, Dhcp4::External);
+    let on = valid("[bond.b]\nports = [\"eth0\"]\n[bond.b.ip]\ndhcp4 = true");
+    let Dhcp4::On(on) = &on.bonds[0].ip.dhcp4 else { panic!("{on:?}") };
+    assert_eq!((on.client_id, on.detect_conflicts), (ClientId::Duid, true));
+}
+
+#[test]
+fn wrong_networks() {
+    assert_snapshot!(bond_errors(
+        "[bond.bond0.ip]\ndhcp4 = \"yes\"\nclient-id = \"uuid\"\nhostname = \"my laptop\"\nmetric = -1\ndhcp = true"
+    ));
+    assert_snapshot!(bond_errors(
+        "[bond.bond0.ip]\ndhcp4 = true\nchaddr = \"01:00:5e:00:00:01\"\nhostname = \"my laptop\""
+    ));
+    assert_snapshot!(bond_errors("[bond.bond0.ip]\ndhcp4 = \"external\"\nclient-id = \"mac\""));
+    assert_snapshot!(bond_errors("[bond.bond0.ip]\ndetect-conflicts = true"));
+    assert_snapshot!(bond_errors(
+        "[bond.bond0.ip]\ndns = [\"0.0.0.0\", \"router\", \"9.9.9.9\", \"9.9.9.9\"]\nsearch = [\"home..arpa\", \"-x\"]"
+    ));
+    assert_snapshot!(bond_errors(
+        "[bond.bond0.ip]\naddress = \"192.168.1.5/24\"\nroute = [{ via = \"192.168.1.1\" }, { to = \"10.1.0.0/8\" }, \
+         { to = \"0.0.0.0/0\" }, { to = \"10.0.0.0/8\", via = \"10.9.9.9\" }, { to = \"10.0.0.0/8\", via = \"fe80::1\" }]"
+    ));
 }
 
 #[test]

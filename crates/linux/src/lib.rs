@@ -9,6 +9,7 @@ pub mod address;
 pub mod alarm;
 pub mod bond;
 pub mod carrier;
+pub mod dhcp;
 pub mod ebpf;
 pub mod error;
 pub mod link;

@@ -23,7 +23,11 @@ const ALL_PROTOCOLS: u16 = (libc::ETH_P_ALL as u16).to_be();
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
 /// That the interface went down is an error that does not make a socket readable.
-const READABLE_OR_ERROR: Interest = Interest::READABLE.add(Interest::ERROR);
+pub(crate) const READABLE_OR_ERROR: Interest = Interest::READABLE.add(Interest::ERROR);
+
+/// Where a filter finds out whether a frame has a VLAN tag (SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT): the tag itself is no
+/// longer in the frame when the socket sees it.
+pub(crate) const VLAN_TAG_PRESENT: u32 = (-0x1000_i32 + 48).cast_unsigned();
 
 /// Hears ARP and neighbour discovery frames on one interface, and sends frames there.
 ///
@@ -82,14 +86,7 @@ impl PortSocket {
     /// Once with [`RequestError::is_down`] when the interface goes down or away. The socket goes on working when an interface
     /// that only was down is up again; whether it is gone is told by rtnetlink.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize, RequestError> {
-        let result = self
-            .socket
-            .async_io(READABLE_OR_ERROR, |socket| {
-                let fd = socket.as_raw_fd();
-                Ok(nix::sys::socket::recv(fd, buffer, nix::sys::socket::MsgFlags::MSG_DONTWAIT)?)
-            })
-            .await;
-        result.map_err(|io| Cause::from(io).of("receive on", &self.name))
+        recv(&self.socket, buffer).await.map_err(|cause| cause.of("receive on", &self.name))
     }
 
     /// Send a frame, from the Ethernet header on, if that can be done at once.
@@ -121,7 +118,7 @@ impl SendSocket {
 }
 
 /// A socket that is prepared while it hears nothing yet, and then bound to this protocol (0: goes on hearing nothing).
-fn open(
+pub(crate) fn open(
     index: u32,
     protocol: u16,
     prepare: impl FnOnce(&Socket) -> std::io::Result<()>,
@@ -185,7 +182,16 @@ fn add_membership(socket: BorrowedFd<'_>, index: u32, mac: MacAddr) -> Result<()
     Ok(Errno::result(result).map(drop)?)
 }
 
-fn send(socket: RawFd, frame: &[u8]) -> Result<(), Cause> {
+/// Waits for a frame.
+pub(crate) async fn recv(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> Result<usize, Cause> {
+    let received = socket.async_io(READABLE_OR_ERROR, |socket| {
+        let fd = socket.as_raw_fd();
+        Ok(nix::sys::socket::recv(fd, buffer, nix::sys::socket::MsgFlags::MSG_DONTWAIT)?)
+    });
+    Ok(received.await?)
+}
+
+pub(crate) fn send(socket: RawFd, frame: &[u8]) -> Result<(), Cause> {
     nix::sys::socket::send(socket, frame, nix::sys::socket::MsgFlags::MSG_DONTWAIT)?;
     Ok(())
 }
@@ -197,8 +203,6 @@ fn probe_filter() -> [SockFilter; 12] {
     const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
     const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
     const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    // SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT: the tag itself is no longer in the frame when the socket sees it.
-    const VLAN_TAG_PRESENT: u32 = (-0x1000_i32 + 48).cast_unsigned();
     const ETHERTYPE: u32 = 12;
     const IPV6_NEXT_HEADER: u32 = 14 + 6;
     const ICMPV6_TYPE: u32 = 14 + 40;

@@ -10,10 +10,10 @@ use nix::sys::signal::Signal;
 
 use super::control::{order, request, value};
 use super::network::{Network, Security};
-use super::process::{Place, Process};
 use super::radio::Radio;
 use crate::error::{IoContext as _, LabError, Result};
 use crate::netns::Namespace;
+use crate::process::{Place, Process};
 use crate::wait::{Look, until};
 
 /// An access point, on the air or not. Gone without a word when dropped.

@@ -12,9 +12,9 @@ use nix::sys::signal::Signal;
 
 use super::control::{order, request, value};
 use super::network::Network;
-use super::process::{PATIENCE, Place, Process};
 use crate::error::{IoContext as _, Result};
 use crate::netns::Namespace;
+use crate::process::{PATIENCE, Place, Process};
 use crate::wait::{Look, until};
 
 /// Where access points of the laboratory may be (channels 1 to 11, and 36), in MHz. To look everywhere takes long.

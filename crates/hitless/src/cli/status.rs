@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::Style;
-use hitless_api::{Bond, Client, ClientError, Error, Failover, Port, Status, Wifi};
+use hitless_api::{Bond, Client, ClientError, Dhcp, Error, Failover, Port, Status, Wifi};
 
 use super::failure::Failure;
 use super::style::{self, clean};
@@ -73,6 +73,9 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
         write!(out, ", last change {}", change(failover))?;
     }
     writeln!(out)?;
+    if let Some(dhcp) = &bond.dhcp {
+        writeln!(out, "  dhcp {}", lease(dhcp))?;
+    }
     if let Some(reason) = &bond.fail_over_mac_reason {
         writeln!(out, "  fail-over-mac {}: {}", clean(&bond.fail_over_mac), clean(reason))?;
     }
@@ -83,6 +86,20 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
 pub(super) fn active(bond: &Bond) -> String {
     let active: Vec<_> = bond.ports.iter().filter(|port| port.active).map(|port| clean(&port.name)).collect();
     if active.is_empty() { "none".to_owned() } else { active.join(", ") }
+}
+
+fn lease(dhcp: &Dhcp) -> String {
+    let mut said = clean(&dhcp.state).into_owned();
+    if let Some(address) = &dhcp.address {
+        said += &format!(", {}", clean(address));
+    }
+    if let Some(server) = &dhcp.server {
+        said += &format!(" from {}", clean(server));
+    }
+    if let Some(seconds) = dhcp.expires_in_s {
+        said += &format!(", {seconds} s left");
+    }
+    said
 }
 
 fn change(failover: &Failover) -> String {

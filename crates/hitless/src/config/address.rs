@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::IpConfig;
 use super::raw::{self, At};
 use super::report::Problem;
+use super::{Dhcp4, IpConfig, RouteConfig, dhcp, dns};
 
 /// The least MTU that IPv6 works with (RFC 8200, section 5).
 const LEAST_IPV6_MTU: i64 = 1280;
@@ -24,11 +24,16 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
             }
         }
     }
-    // Addresses that could not be read would make each gateway look off-link.
-    let complete = addresses.len() == raw.address.len();
+    let dhcp4 = dhcp::dhcp4(raw, problems);
+    // Addresses that could not be read would make each gateway look off-link; those that others give are not known.
+    let known = Known {
+        addresses: &addresses,
+        ipv4: addresses.len() == raw.address.len() && dhcp4 == Dhcp4::Off,
+        ipv6: addresses.len() == raw.address.len() && !raw.accept_ra.as_ref().is_some_and(|at| at.value),
+    };
     let mut gateways = Vec::new();
     for text in &raw.gateway {
-        match gateway(text, &addresses, &gateways, complete) {
+        match gateway(text, &known, &gateways) {
             Ok(gateway) => gateways.push(gateway),
             Err(problem) => problems.push(problem),
         }
@@ -43,7 +48,37 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
         );
     }
     let mtu = raw.mtu.as_ref().and_then(|mtu| u32::try_from(mtu.value).ok());
-    IpConfig { addresses, gateways, mtu }
+    let routes = raw.route.iter().filter_map(|raw| route(raw, &known, problems)).collect();
+    IpConfig {
+        gateways,
+        metric: raw.metric.as_ref().and_then(|at| u32::try_from(at.value).ok()),
+        routes,
+        dhcp4,
+        accept_ra: raw.accept_ra.as_ref().map(|at| at.value),
+        dns: dns::servers(&raw.dns, problems),
+        search: dns::search(&raw.search, problems),
+        mtu,
+        addresses,
+    }
+}
+
+/// What is known of the networks that the bond is in.
+struct Known<'a> {
+    addresses: &'a [(IpAddr, u8)],
+    /// Are those all of IPv4?
+    ipv4: bool,
+    /// And of IPv6?
+    ipv6: bool,
+}
+
+impl Known<'_> {
+    /// Can this next hop be reached directly, as far as can be told?
+    fn reach(&self, gateway: IpAddr) -> bool {
+        let complete = if gateway.is_ipv4() { self.ipv4 } else { self.ipv6 };
+        !complete
+            || is_link_local(gateway)
+            || self.addresses.iter().any(|address| contains(*address, gateway))
+    }
 }
 
 /// An address with its prefix length, or what is wrong and what to do.
@@ -98,12 +133,7 @@ fn unusable(ip: IpAddr, length: u8) -> Option<&'static str> {
     }
 }
 
-fn gateway(
-    text: &At<String>,
-    addresses: &[(IpAddr, u8)],
-    others: &[IpAddr],
-    complete: bool,
-) -> Result<IpAddr, Problem> {
+fn gateway(text: &At<String>, known: &Known<'_>, others: &[IpAddr]) -> Result<IpAddr, Problem> {
     let problem = |message: String| Problem::new(text.span.clone(), message);
     let Ok(gateway) = text.value.parse::<IpAddr>() else {
         let found = problem(format!("`{}` is not an address", text.value.escape_debug()));
@@ -112,14 +142,13 @@ fn gateway(
     if others.contains(&gateway) {
         return Err(problem(format!("gateway `{gateway}` is there twice")));
     }
-    if addresses.iter().any(|(ip, _)| *ip == gateway) {
+    if known.addresses.iter().any(|(ip, _)| *ip == gateway) {
         return Err(problem(format!("gateway `{gateway}` is the bond's own address")));
     }
-    let on_link = is_link_local(gateway) || addresses.iter().any(|address| contains(*address, gateway));
-    if complete && !on_link {
+    if !known.reach(gateway) {
         let family = if gateway.is_ipv4() { "IPv4" } else { "IPv6" };
         let found = problem(format!("gateway `{gateway}` is in the network of none of the bond's addresses"));
-        return Err(if addresses.iter().any(|(ip, _)| ip.is_ipv4() == gateway.is_ipv4()) {
+        return Err(if known.addresses.iter().any(|(ip, _)| ip.is_ipv4() == gateway.is_ipv4()) {
             found.help(
                 "the kernel refuses a next hop that it cannot reach directly; is a prefix length too long?",
             )
@@ -128,6 +157,56 @@ fn gateway(
         });
     }
     Ok(gateway)
+}
+
+/// A further route; `None` where it is wrong.
+fn route(raw: &raw::Route, known: &Known<'_>, problems: &mut Vec<Problem>) -> Option<RouteConfig> {
+    let Some(text) = &raw.to else {
+        problems.push(
+            Problem::new(raw.span.clone(), "a route that leads nowhere")
+                .help("for example to = \"10.0.0.0/8\" and via = \"192.168.1.254\""),
+        );
+        return None;
+    };
+    let to = match destination(&text.value) {
+        Ok(to) => to,
+        Err(help) => {
+            let shown = text.value.escape_debug();
+            problems.push(Problem::new(text.span.clone(), format!("`{shown}` is not a network")).help(help));
+            return None;
+        }
+    };
+    let via = match raw.via.as_ref().map(|via| gateway(via, known, &[]).map(|gateway| (via, gateway))) {
+        None => None,
+        Some(Ok((via, gateway))) if gateway.is_ipv4() != to.0.is_ipv4() => {
+            let message = "a next hop of another kind than its destination";
+            problems.push(Problem::new(via.span.clone(), message).help("IPv4 with IPv4, IPv6 with IPv6"));
+            return None;
+        }
+        Some(Ok((_, gateway))) => Some(gateway),
+        Some(Err(problem)) => {
+            problems.push(problem);
+            return None;
+        }
+    };
+    Some(RouteConfig { to, via, metric: raw.metric.as_ref().and_then(|at| u32::try_from(at.value).ok()) })
+}
+
+/// A network with its prefix length, or what to do.
+fn destination(text: &str) -> Result<(IpAddr, u8), String> {
+    let example = || "for example \"10.0.0.0/8\"; the default route is what `gateway` is for".to_owned();
+    let (ip, length) = text.split_once('/').ok_or_else(example)?;
+    let ip: IpAddr = ip.parse().map_err(|_| example())?;
+    let length: u8 = length.parse().map_err(|_| example())?;
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    if !(1..=longest).contains(&length) || ip.is_multicast() {
+        return Err(example());
+    }
+    let network = match ip {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & (u32::MAX << (32 - u32::from(length)))).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << (128 - u32::from(length)))).into()),
+    };
+    if network == ip { Ok((ip, length)) } else { Err(format!("did you mean \"{network}/{length}\"?")) }
 }
 
 fn is_link_local(ip: IpAddr) -> bool {

@@ -51,7 +51,7 @@ impl Arguments {
         let primary = self.primary.as_ref().map(|primary| line.flag("--primary", primary));
         let address = self.addresses.iter().map(|address| line.flag("--address", address)).collect();
         let gateway = self.gateways.iter().map(|gateway| line.flag("--gateway", gateway)).collect();
-        let ip = raw::Ip { address, gateway, mtu: None };
+        let ip = raw::Ip { address, gateway, ..raw::Ip::default() };
         (line.0, raw::Bond { name, driver, mode, ports: Some(ports), primary, ip, ..raw::Bond::default() })
     }
 }

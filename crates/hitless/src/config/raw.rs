@@ -2,7 +2,7 @@
 //!
 //! Not yet checked is how values go together. Each field is the key of the same name; docs/hitless.toml explains them.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use hitless_core::config::{Evidence, FailOverMac, Mode, PrimaryReselect, SameSegment, Validate};
 use toml::de::DeTable;
@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, not_a_choice};
 use super::report::Problem;
 use super::wifi;
-use super::{DriverChoice, MacChoice};
+use super::{ClientId, DriverChoice, MacChoice};
 
 pub(super) use super::reader::At;
 
@@ -88,7 +88,38 @@ pub(super) struct Port {
 pub(super) struct Ip {
     pub(super) address: Vec<At<String>>,
     pub(super) gateway: Vec<At<String>>,
+    pub(super) metric: Option<At<i64>>,
+    pub(super) route: Vec<Route>,
     pub(super) mtu: Option<At<i64>>,
+    pub(super) dhcp4: Option<At<Dhcp4>>,
+    pub(super) client_id: Option<At<ClientId>>,
+    pub(super) chaddr: Option<At<String>>,
+    pub(super) hostname: Option<At<String>>,
+    pub(super) detect_conflicts: Option<At<bool>>,
+    pub(super) accept_ra: Option<At<bool>>,
+    pub(super) dns: Vec<At<String>>,
+    pub(super) search: Vec<At<String>>,
+}
+
+/// A further route.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    /// Where it begins.
+    pub(super) span: Range<usize>,
+    pub(super) to: Option<At<String>>,
+    pub(super) via: Option<At<String>>,
+    pub(super) metric: Option<At<i64>>,
+}
+
+/// What is written after `dhcp4 =`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dhcp4 {
+    /// `false`.
+    Off,
+    /// `true`.
+    On,
+    /// By another program.
+    External,
 }
 
 /// What the kernel takes as a time in milliseconds (a C `int`).
@@ -129,6 +160,11 @@ const VALIDATE: &[(&str, Validate)] = &[
     ("filter-active", validate(Evidence::Target, Evidence::Probe)),
     ("filter-backup", validate(Evidence::Probe, Evidence::Target)),
 ];
+
+/// What the kernel takes; 0 is the best, and what IPv4 routes have without one.
+const METRICS: RangeInclusive<i64> = 0..=u32::MAX as i64;
+
+const CLIENT_IDS: &[(&str, ClientId)] = &[("duid", ClientId::Duid), ("mac", ClientId::Mac)];
 
 const ALL_TARGETS: &[(&str, bool)] = &[("any", false), ("all", true)];
 
@@ -177,7 +213,7 @@ pub(super) fn read(text: &str, problems: &mut Vec<Problem>) -> Config {
     Config { bonds, wifi }
 }
 
-fn no_bond(span: std::ops::Range<usize>) -> Problem {
+fn no_bond(span: Range<usize>) -> Problem {
     Problem::new(span, "there is no bond")
         .help("describe one, for example:\n[bond.bond0]\nports = [\"eth0\", \"wlan0\"]")
 }
@@ -226,7 +262,7 @@ fn bond(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> B
         bond.port = ports.into_iter().map(|(name, table)| port(name, table, problems)).collect();
     }
     if let Some((_, table)) = ip_table {
-        bond.ip = ip(Reader::new(table, "the bond's [ip]", problems));
+        bond.ip = ip(table, problems);
     }
     bond
 }
@@ -261,10 +297,35 @@ fn port(name: At<String>, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> P
     Port { name, prio, queue_id }
 }
 
-fn ip(mut r: Reader<'_, '_>) -> Ip {
-    let address = r.texts("address").map(|list| list.value).unwrap_or_default();
-    let gateway = r.texts("gateway").map(|list| list.value).unwrap_or_default();
-    let mtu = r.integer("mtu", 68..=65535, " bytes");
+fn ip(table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Ip {
+    let mut r = Reader::new(table, "the bond's [ip]", problems);
+    let mut list = |key| r.texts(key).map(|list| list.value).unwrap_or_default();
+    let (address, gateway, dns, search) = (list("address"), list("gateway"), list("dns"), list("search"));
+    let routes = r.tables("route");
+    let ip = Ip {
+        address,
+        gateway,
+        metric: r.integer("metric", METRICS, ""),
+        route: Vec::new(),
+        mtu: r.integer("mtu", 68..=65535, " bytes"),
+        dhcp4: r.switch("dhcp4", [Dhcp4::Off, Dhcp4::On], &[("external", Dhcp4::External)]),
+        client_id: r.choice("client-id", CLIENT_IDS),
+        chaddr: r.text("chaddr"),
+        hostname: r.text("hostname"),
+        detect_conflicts: r.boolean("detect-conflicts"),
+        accept_ra: r.boolean("accept-ra"),
+        dns,
+        search,
+    };
     r.finish();
-    Ip { address, gateway, mtu }
+    let routes = routes.into_iter();
+    let route = routes.map(|(span, table)| route(span, Reader::new(table, "route", problems))).collect();
+    Ip { route, ..ip }
+}
+
+fn route(span: Range<usize>, mut r: Reader<'_, '_>) -> Route {
+    let route =
+        Route { span, to: r.text("to"), via: r.text("via"), metric: r.integer("metric", METRICS, "") };
+    r.finish();
+    route
 }

@@ -52,6 +52,12 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("networks", "network"),
     ("wlan", "wifi"),
     ("wireless", "wifi"),
+    ("dhcp", "dhcp4"),
+    ("nameserver", "dns"),
+    ("nameservers", "dns"),
+    ("domains", "search"),
+    ("routes", "route"),
+    ("addresses", "address"),
 ];
 
 /// A table that is being read.
@@ -117,6 +123,30 @@ impl<'t, 'p> Reader<'t, 'p> {
             return self.wrong_type(key, value, "true or false");
         };
         Some(At::new(value.span(), *flag))
+    }
+
+    /// `true`, `false`, or one of these words.
+    pub(super) fn switch<T: Copy>(
+        &mut self,
+        key: &'static str,
+        [off, on]: [T; 2],
+        choices: &[(&'static str, T)],
+    ) -> Option<At<T>> {
+        let (_, value) = self.take(key)?;
+        if let DeValue::Boolean(flag) = value.get_ref() {
+            return Some(At::new(value.span(), if *flag { on } else { off }));
+        }
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let DeValue::String(text) = value.get_ref() else {
+            return self.wrong_type(key, value, &format!("true, false or {}", words.join(", ")));
+        };
+        let text = At::new(value.span(), text.to_string());
+        let found = choices.iter().find(|(word, _)| *word == text.value);
+        if found.is_none() {
+            let problem = not_a_choice(key, &text, choices.iter().map(|(word, _)| *word));
+            self.problems.push(problem.label(format!("expected true, false or {}", words.join(", "))));
+        }
+        found.map(|(_, value)| text.map(|_| *value))
     }
 
     /// An integer within these bounds; `unit` is for the message, such as " ms".

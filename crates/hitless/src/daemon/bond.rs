@@ -4,11 +4,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use hitless_core::config::FailOverMac;
+use hitless_core::dhcp::Event as DhcpEvent;
 use hitless_core::event::{
     Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, PortSnapshot, Snapshot,
     Waiting,
@@ -16,6 +18,7 @@ use hitless_core::event::{
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::time::Instant;
+use hitless_core::wifi::{Ssid, StationState};
 use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
@@ -23,13 +26,15 @@ use hitless_linux::rfkill;
 use hitless_linux::wireless::WirelessEvent;
 use tokio::sync::mpsc;
 
+use super::dhcp::{self, Dhcp};
+use super::ip::{self, Wanted};
 use super::pace::Pace;
 use super::radios::Radios;
 use super::sockets::{Heard, Sockets};
 use super::stations::Member;
-use super::{BondId, ip, peers};
+use super::{BondId, peers};
 use crate::causes::chain;
-use crate::config::{Bond, IpConfig, MacChoice};
+use crate::config::{Bond, Dhcp4, MacChoice};
 use crate::driver::ebpf::parked_name;
 use crate::driver::{Driver, DriverError, TWO_RADIOS, Tools};
 
@@ -41,6 +46,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a bond waits for a carrier before it gets its addresses without one.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The least size of packets that IPv6 works with (RFC 8200 section 5).
+const LEAST_MTU: u32 = 1280;
 
 /// Something that took a request is done.
 pub(super) struct Completed {
@@ -63,7 +71,7 @@ pub(super) enum Completion {
     },
     /// The bond has its addresses, or not.
     Addressed {
-        result: Result<(), RequestError>,
+        result: Result<(), DriverError>,
     },
 }
 
@@ -96,6 +104,15 @@ struct Addressing {
     by: Instant,
 }
 
+/// What a bond works with, beside its driver.
+pub(super) struct Beside {
+    pub(super) tools: Tools,
+    /// Where frames go that were heard.
+    pub(super) heard: mpsc::Sender<Heard>,
+    /// Where what has to be remembered is kept.
+    pub(super) state: PathBuf,
+}
+
 /// One bond.
 pub(super) struct BondTask {
     id: BondId,
@@ -120,9 +137,15 @@ pub(super) struct BondTask {
     next_observation: Instant,
     observing: bool,
     /// What the bond has of addresses, as far as they come from us.
-    pub(super) addresses: IpConfig,
+    pub(super) addresses: Wanted,
     /// When to give the bond its addresses, while it does not have them.
     addressing: Option<Addressing>,
+    /// Asks for an address, where that is wanted.
+    pub(super) dhcp: Option<Dhcp>,
+    /// The network that the active port has joined, if it is Wi-Fi, or that the last one had.
+    network: Option<Ssid>,
+    heard: mpsc::Sender<Heard>,
+    state: PathBuf,
     /// Were ports given back lately that are not wanted any more?
     returned: bool,
     /// Wi-Fi ports that somebody has switched off, and that can join a network only if they are on: they have left the bond
@@ -134,14 +157,9 @@ pub(super) struct BondTask {
 }
 
 impl BondTask {
-    pub(super) fn new(
-        id: BondId,
-        config: Bond,
-        driver: Driver,
-        tools: Tools,
-        heard: mpsc::Sender<Heard>,
-    ) -> Self {
-        Self {
+    pub(super) fn new(now: Instant, id: BondId, config: Bond, driver: Driver, beside: Beside) -> Self {
+        let tools = beside.tools;
+        let mut bond = Self {
             id,
             radios: Radios::new(tools.wireless.clone()),
             met: BTreeSet::new(),
@@ -152,19 +170,25 @@ impl BondTask {
             config,
             driver,
             tools,
-            sockets: Sockets::new(id, heard),
+            sockets: Sockets::new(id, beside.heard.clone()),
             ports: BTreeMap::new(),
             own_link: None,
             next_poll: Instant::EPOCH,
             next_observation: Instant::EPOCH,
             observing: false,
-            addresses: IpConfig::default(),
+            addresses: Wanted::default(),
+            dhcp: None,
+            network: None,
+            heard: beside.heard,
+            state: beside.state,
             addressing: None,
             returned: false,
             switched_off: Vec::new(),
             actions_begun: 0,
             under_way: 0,
-        }
+        };
+        bond.configure_dhcp(now);
+        bond
     }
 
     /// Is it the bond's own interface, or its parked peer?
@@ -418,9 +442,18 @@ impl BondTask {
         if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.machine.handle_timeout(now);
         }
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.timeout(now);
+        }
     }
 
     pub(super) fn heard(&mut self, now: Instant, port: PortId, frame: Vec<u8>) {
+        if port.0 == self.driver.index() {
+            if let Some(dhcp) = &mut self.dhcp {
+                dhcp.heard(now, &frame);
+            }
+            return;
+        }
         self.machine.handle(now, Event::Frame { port, frame });
     }
 
@@ -431,7 +464,8 @@ impl BondTask {
         let observation = Some(self.next_observation).filter(|_| !self.observing && self.under_way == 0);
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let address = self.address_at().filter(|_| self.under_way == 0);
-        [poll, observation, machine, address, self.radios.deadline()].into_iter().flatten().min()
+        let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline);
+        [poll, observation, machine, address, self.radios.deadline(), dhcp].into_iter().flatten().min()
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------
@@ -447,9 +481,10 @@ impl BondTask {
                 None => work.push(self.perform(id, action)),
             }
         }
+        let notices: Vec<_> = std::iter::from_fn(|| self.machine.poll_notice()).collect();
+        self.lead_dhcp(now(), &notices);
         work.extend(self.observe(now()));
         work.extend(self.address(now()));
-        let notices: Vec<_> = std::iter::from_fn(|| self.machine.poll_notice()).collect();
         self.forget_returned(&notices);
         work.extend(self.switch_on());
         self.under_way += work.len();
@@ -499,7 +534,7 @@ impl BondTask {
         let result = match action {
             Action::Send { port, .. } if self.driver.sends(*port) => return None,
             Action::Send { port, frame } => self.sockets.send(*port, &name(port), frame),
-            Action::Listen { port, on: true, also } => self.sockets.listen(*port, &name(port), *also),
+            Action::Listen { port, on: true, also } => self.sockets.listen(*port, &name(port), Some(*also)),
             Action::Listen { port, on: false, .. } => {
                 self.sockets.stop_listening(*port);
                 Ok(())
@@ -585,13 +620,34 @@ impl BondTask {
             return None;
         }
         self.addressing = None;
-        let before = std::mem::replace(&mut self.addresses, self.config.ip.clone());
-        let (bond, index, wanted) = (self.id, self.driver.index(), self.config.ip.clone());
-        let netlink = self.tools.netlink.clone();
+        let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
+        let wanted = Wanted::of(&self.config.ip, lease);
+        let before = std::mem::replace(&mut self.addresses, wanted.clone());
+        let time = self.dhcp.as_ref().map_or(now, |dhcp| dhcp.time(now));
+        let sized = self.sized_by_lease();
+        let (bond, driver, netlink) = (self.id, self.driver.clone(), self.tools.netlink.clone());
+        let (name, accept_ra) = (self.config.name.clone(), self.config.ip.accept_ra);
         Some(Box::pin(async move {
-            let result = ip::apply(&netlink, index, &before, &wanted).await;
-            completed(bond, Completion::Addressed { result })
+            let result = async {
+                if let Some(config) = sized {
+                    driver.configure(&config).await?;
+                }
+                ip::accept_router_advertisements(&name, accept_ra)?;
+                Ok(ip::apply(&netlink, driver.index(), &before, &wanted, time).await?)
+            };
+            completed(bond, Completion::Addressed { result: result.await })
         }))
+    }
+
+    /// The configuration with the size that a server names, where none is configured and the bond has another.
+    fn sized_by_lease(&self) -> Option<Bond> {
+        let mtu = self.dhcp.as_ref().and_then(Dhcp::lease)?.parameters.mtu?;
+        // Below that there is no IPv6; a server that names less means something else.
+        let mtu = u32::from(mtu).max(LEAST_MTU);
+        let other = self.config.ip.mtu.is_none() && self.own_link.is_none_or(|own| own.mtu != mtu);
+        let mut config = self.config.clone();
+        config.ip.mtu = Some(mtu);
+        other.then_some(config)
     }
 
     /// When the bond gets its addresses. One that someone has switched off keeps no routes: not before it is on again.
@@ -604,6 +660,72 @@ impl BondTask {
     /// The bond is to have the addresses that are configured.
     pub(super) fn address_soon(&mut self, now: Instant) {
         self.addressing = Some(Addressing { from: now, by: now + PATIENCE });
+    }
+
+    // ---- DHCP ----------------------------------------------------------------------------------------------------
+
+    /// The configuration says whether there is a client, and how it works.
+    pub(super) fn configure_dhcp(&mut self, now: Instant) {
+        match (&self.config.ip.dhcp4, &mut self.dhcp) {
+            (Dhcp4::On(config), Some(dhcp)) => dhcp.configure(now, config),
+            (Dhcp4::On(config), none) => {
+                let bond = dhcp::For { id: self.id, name: &self.config.name, index: self.driver.index() };
+                *none = Some(Dhcp::new(now, &bond, config, &self.state, self.heard.clone()));
+            }
+            (Dhcp4::Off | Dhcp4::External, Some(_)) => self.release_lease(now),
+            (Dhcp4::Off | Dhcp4::External, None) => {}
+        }
+    }
+
+    /// The address is not needed any more, and others may have it.
+    pub(super) fn release_lease(&mut self, now: Instant) {
+        if let Some(mut dhcp) = self.dhcp.take() {
+            dhcp.told(now, DhcpEvent::Release);
+            publish_dhcp(&self.config.name, &dhcp.drain(now));
+        }
+    }
+
+    /// Tells the client what has become of the bond, and has it say what it wants to. What it has got is applied.
+    fn lead_dhcp(&mut self, now: Instant, notices: &[Notice]) {
+        let Some(mut dhcp) = self.dhcp.take() else { return };
+        let snapshot = self.snapshot();
+        let own = self.own_link.and_then(|own| own.mac).or(snapshot.mac);
+        let is_up = snapshot.carrier && self.own_link.is_none_or(|own| own.up);
+        let ports = snapshot.ports.iter().filter_map(|port| port.permanent_mac);
+        let seen = self.ports.values().filter_map(|seen| seen.link.mac);
+        dhcp.link(now, own.filter(|_| is_up), own.into_iter().chain(ports).chain(seen).collect());
+        if notices.iter().any(|notice| matches!(notice, Notice::Failover(_))) {
+            dhcp.told(now, DhcpEvent::FailedOver);
+        }
+        if self.has_joined_another(&snapshot) {
+            dhcp.told(now, DhcpEvent::NetworkChanged);
+        }
+        let news = dhcp.drain(now);
+        publish_dhcp(&self.config.name, &news);
+        if Wanted::of(&self.config.ip, dhcp.lease()) != self.addresses {
+            self.addressing.get_or_insert(Addressing { from: now, by: now + PATIENCE });
+        }
+        self.dhcp = Some(dhcp);
+    }
+
+    /// Is the active port in another network than the one that was joined last?
+    fn has_joined_another(&mut self, snapshot: &Snapshot) -> bool {
+        let active = snapshot.ports.iter().find(|port| port.active);
+        let state = active.and_then(|port| port.station.as_ref()).map(|station| &station.state);
+        let Some(ssid) = state.and_then(StationState::association).and_then(|at| at.ssid.clone()) else {
+            return false;
+        };
+        let before = self.network.replace(ssid);
+        before.is_some() && before != self.network
+    }
+
+    /// The machine has slept, and may be anywhere.
+    pub(super) fn resumed(&mut self, now: Instant, slept: Option<Duration>) {
+        self.machine.handle(now, Event::Resumed);
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.resumed(now, slept);
+        }
+        self.look_soon(now);
     }
 
     pub(super) fn complete(&mut self, now: Instant, completion: Completion) -> Option<Work> {
@@ -674,6 +796,13 @@ impl BondTask {
             }
             completed(bond, Completion::StrangersReturned)
         }))
+    }
+}
+
+/// Says what has become of a bond's lease.
+fn publish_dhcp(bond: &str, news: &[hitless_core::dhcp::Notice]) {
+    for notice in news {
+        tracing::info!("{bond}: DHCP: {notice}");
     }
 }
 

@@ -319,6 +319,7 @@ impl Daemon {
         let failed = |source: DriverError| RunError::Bond { bond: new.name.clone(), source: source.into() };
         bond.driver.configure(&new).await.map_err(failed)?;
         bond.config = new;
+        bond.configure_dhcp(now);
         bond.address_soon(now);
         bond.machine.handle(now, Event::Configure(bond.config.options.clone()));
         bond.look_soon(now);
@@ -357,6 +358,8 @@ impl Daemon {
                 bond.config.name
             );
         }
+        // While the address is still there to say so from.
+        bond.release_lease(self.now());
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
         let failed =

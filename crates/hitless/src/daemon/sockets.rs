@@ -17,12 +17,13 @@ use super::BondId;
 pub(super) const QUEUE: usize = 64;
 
 /// The longest frame that is looked at.
-const LONGEST: usize = 2048;
+pub(super) const LONGEST: usize = 2048;
 
 /// A frame that was heard.
 #[derive(Debug)]
 pub(super) struct Heard {
     pub(super) bond: BondId,
+    /// The port, or the bond's own interface.
     pub(super) port: PortId,
     pub(super) frame: Vec<u8>,
 }
@@ -38,7 +39,17 @@ pub(super) struct Sockets {
 
 /// A task that listens, and ends with its owner.
 #[derive(Debug)]
-struct Listener(AbortHandle);
+pub(super) struct Listener(AbortHandle);
+
+impl Listener {
+    pub(super) fn start(listening: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(listening).abort_handle())
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        !self.0.is_finished()
+    }
+}
 
 impl Drop for Listener {
     fn drop(&mut self) {
@@ -67,11 +78,16 @@ impl Sockets {
 
     /// Hands up the probes that come in on a port, from now on. `also` is an address that the interface is to accept
     /// beside its own.
-    pub(super) fn listen(&mut self, port: PortId, name: &str, also: MacAddr) -> Result<(), RequestError> {
+    pub(super) fn listen(
+        &mut self,
+        port: PortId,
+        name: &str,
+        also: Option<MacAddr>,
+    ) -> Result<(), RequestError> {
         let socket = PortSocket::open(port.0, name)?;
-        socket.accept(also)?;
+        also.map_or(Ok(()), |also| socket.accept(also))?;
         let (bond, heard) = (self.bond, self.heard.clone());
-        let task = tokio::spawn(async move {
+        let listener = Listener::start(async move {
             let mut buffer = vec![0; LONGEST];
             loop {
                 let length = match socket.recv(&mut buffer).await {
@@ -88,7 +104,7 @@ impl Sockets {
                 }
             }
         });
-        self.listeners.insert(port, Listener(task.abort_handle()));
+        self.listeners.insert(port, listener);
         Ok(())
     }
 

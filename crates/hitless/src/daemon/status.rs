@@ -26,6 +26,7 @@ impl Daemon {
             mode: bond.config.options.mode.name(),
             fail_over_mac: bond.config.options.fail_over_mac,
             fail_over_mac_reason: bond.own_macs.clone(),
+            dhcp: bond.dhcp.as_ref().map(|dhcp| dhcp.snapshot(self.now())),
             wifi: &self.wifi(bond, &snapshot).collect(),
         };
         convert::bond(&surroundings, &snapshot)

@@ -1,9 +1,11 @@
 //! From the core's words to those of the interface.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hitless_api as api;
 use hitless_core::config::FailOverMac;
+use hitless_core::dhcp;
 use hitless_core::event::{self, Notice, Snapshot};
 use hitless_core::wifi::Ssid;
 
@@ -22,6 +24,8 @@ pub struct Surroundings<'a> {
     pub fail_over_mac: FailOverMac,
     /// Why that, where it was found out.
     pub fail_over_mac_reason: Option<String>,
+    /// How it has an address, where hitless asks for it.
+    pub dhcp: Option<dhcp::Snapshot>,
     /// How stations are doing, by interface name.
     pub wifi: &'a BTreeMap<String, api::Wifi>,
 }
@@ -40,6 +44,18 @@ pub fn bond(surroundings: &Surroundings<'_>, snapshot: &Snapshot) -> api::Bond {
         mac: snapshot.mac.map(|mac| mac.to_string()),
         ports: snapshot.ports.iter().map(|entry| port(entry, surroundings.wifi)).collect(),
         last_failover: snapshot.last_failover.as_ref().map(failover),
+        dhcp: surroundings.dhcp.as_ref().map(lease),
+    }
+}
+
+fn lease(client: &dhcp::Snapshot) -> api::Dhcp {
+    let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs());
+    api::Dhcp {
+        state: client.state.to_string(),
+        address: client.address.map(|address| address.to_string()),
+        server: client.server.map(|server| server.to_string()),
+        expires_in_s: seconds(client.expires_in),
+        renews_in_s: seconds(client.renews_in),
     }
 }
 

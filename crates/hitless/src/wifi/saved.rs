@@ -4,12 +4,13 @@
 //! passphrases are in it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use hitless_api::NewNetwork;
+
+use crate::file;
 
 /// What the file is called, in the directory of what the daemon has to remember.
 const FILE: &str = "wifi.json";
@@ -107,30 +108,13 @@ impl Saved {
     }
 
     fn replace(&mut self, networks: Networks) -> Result<(), SavedError> {
-        self.write(&networks).map_err(|source| SavedError {
+        file::replace_json(&self.path, &networks).map_err(|source| SavedError {
             what: "write",
             path: self.path.clone(),
             source,
         })?;
         self.networks = networks;
         Ok(())
-    }
-
-    /// The file is replaced as a whole, and is never there with other rights than it is to have.
-    fn write(&self, networks: &Networks) -> io::Result<()> {
-        if let Some(directory) = self.path.parent().filter(|directory| !directory.exists()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
-        let new = self.path.with_extension("new");
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        serde_json::to_writer_pretty(&mut file, networks)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)
     }
 }
 

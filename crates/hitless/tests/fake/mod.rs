@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use hitless::server::{Reply, Request, Server};
 use hitless_api::{
-    AccessPoint, Bond, Cause, Driver, Duplex, Error, Failover, Kind, LinkState, Manager, Method, Network,
-    NewNetwork, Notice, Port, SavedBy, Security, Station, Wifi,
+    AccessPoint, Bond, Cause, Dhcp, Driver, Duplex, Error, Failover, Kind, LinkState, Manager, Method,
+    Network, NewNetwork, Notice, Port, SavedBy, Security, Station, Wifi,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -321,6 +321,13 @@ pub(crate) fn bonds() -> Vec<Bond> {
         fail_over_mac_reason: text("the ebpf driver accepts what is for the bond on every port"),
         ports: vec![wire, wireless, missing],
         last_failover: Some(failover),
+        dhcp: Some(Dhcp {
+            state: "bound".to_owned(),
+            address: text("192.168.1.55"),
+            server: text("192.168.1.1"),
+            expires_in_s: Some(3599),
+            renews_in_s: Some(1799),
+        }),
     };
     let empty = Bond {
         name: "bond1".to_owned(),
@@ -332,6 +339,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         fail_over_mac_reason: None,
         ports: Vec::new(),
         last_failover: None,
+        dhcp: None,
         ..bond.clone()
     };
     vec![bond, empty]
