@@ -122,10 +122,22 @@ pub(crate) fn run<K: Kernel, S: AsRef<OsStr>>(
 
 /// Runs one test of the running test program again, in a guest.
 pub(crate) fn rerun<K: Kernel>(kernel: &K, test: &str, timeout: Duration) -> Result<()> {
+    rerun_with(kernel, test, &[], timeout)
+}
+
+/// The same, with this in the environment of the test.
+pub(crate) fn rerun_with<K: Kernel>(
+    kernel: &K,
+    test: &str,
+    environment: &[(&str, &str)],
+    timeout: Duration,
+) -> Result<()> {
     let own = std::env::current_exe().context(|| "finding the running program".to_owned())?;
     let arguments = ["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"];
-    let command: Vec<OsString> =
-        std::iter::once(own.into_os_string()).chain(arguments.map(OsString::from)).collect();
+    let mut command = vec![OsString::from("env")];
+    command.extend(environment.iter().map(|(name, value)| format!("{name}={value}").into()));
+    command.push(own.into_os_string());
+    command.extend(arguments.map(OsString::from));
     let done = run(kernel, &command, timeout)?.success()?;
     // A name that matches nothing must not count as success.
     if done.contains("1 passed") {

@@ -11,7 +11,7 @@ use hitless_lab::wifi::{Network, Security, WifiHome, WifiOptions};
 use hitless_lab::{Daemon, Meter, qemu};
 use serde_json::Value;
 
-use crate::support::{PATIENCE, in_guest};
+use crate::support::{PATIENCE, in_guest, wait_active, wait_bond};
 
 const PASSPHRASE: &str = "correct horse";
 const BUS: &str = "/run/dbus/system_bus_socket";
@@ -24,7 +24,7 @@ fn guest_port_joins_by_iwd() {
         let _bus = bus(&wifi.home.laptop);
         let _iwd = iwd(&wifi.home.laptop);
         let daemon = Daemon::start_with_config(&wifi.home.laptop, &config(PASSPHRASE)).unwrap();
-        daemon.wait_bond("bond0", "both ports to be ready", PATIENCE, ready).unwrap();
+        wait_bond(&daemon, "both ports to be ready", PATIENCE, ready);
         let status = wifi_status(&daemon);
         assert_eq!(
             (&status["manager"], &status["wifi"]["ssid"]),
@@ -40,7 +40,7 @@ fn guest_port_joins_by_iwd() {
         let meter = Meter::start(near, far, 500).unwrap();
         meter.wait_flowing(100, PATIENCE).unwrap();
         wifi.home.pull("eth0").unwrap();
-        daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+        wait_active(&daemon, "wlan0");
         meter.wait_flowing(500, PATIENCE).unwrap();
         drop(meter.finish());
 
@@ -74,7 +74,7 @@ fn guest_iwd_with_a_wrong_passphrase_is_said() {
         assert!(!daemon.log().contains("battery staple"));
         daemon.write_config(&config(PASSPHRASE)).unwrap();
         daemon.ask(&["reload"]).unwrap();
-        daemon.wait_bond("bond0", "both ports to be ready", PATIENCE, ready).unwrap();
+        wait_bond(&daemon, "both ports to be ready", PATIENCE, ready);
         drop(iwd);
         fault("iwd does not run");
     });

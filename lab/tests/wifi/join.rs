@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::support::{
     PASSPHRASE, PATIENCE, SECOND, WRONG, bond, by_passphrase, control, entry, home_network, home_with,
-    in_guest, is_ready, supplicant_pid, wait_for, wait_port, wait_ready, wifi, wire_and_home,
+    in_guest, is_ready, supplicant_pid, wait_active, wait_bond, wait_for, wait_port, wait_ready, wifi,
+    wire_and_home,
 };
 
 #[test]
@@ -97,7 +98,7 @@ fn wrong_passphrase() {
     let mut access_point = home.access_point(home_network()).unwrap();
     let wrong = wire_and_home("ebpf", "").replace(PASSPHRASE, WRONG);
     let daemon = Daemon::start_with_config(&home.home.laptop, &wrong).unwrap();
-    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    wait_active(&daemon, "eth0");
     assert!(fault(&daemon).contains("home"));
     tries_seldom(&daemon, &access_point);
     let stations = stations(&daemon);
@@ -173,7 +174,7 @@ fn without_wpa_supplicant() {
 
     let config = wire_and_home("ebpf", "").replace("[wifi.wlan0]\n", "[wifi.wlan0]\ncountry = \"AT\"\n");
     let daemon = Daemon::start_with_config(here, &config).unwrap();
-    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    wait_active(&daemon, "eth0");
     let port = wait_port(&daemon, "wlan0", "without wpa_supplicant", |port| {
         port["wifi"]["fault"].as_str().is_some_and(|fault| fault.contains("wpasupplicant"))
     });
@@ -187,6 +188,6 @@ fn without_wpa_supplicant() {
     // Somebody installs it.
     fs::rename(found[0].with_file_name("wpa_supplicant.away"), &found[0]).unwrap();
     let longer = PATIENCE + Duration::from_secs(15);
-    daemon.wait_bond("bond0", "wlan0 to be ready", longer, |bond| is_ready(entry(bond, "wlan0"))).unwrap();
+    wait_bond(&daemon, "wlan0 to be ready", longer, |bond| is_ready(entry(bond, "wlan0")));
     drop(access_point);
 }

@@ -5,7 +5,7 @@ use hitless_lab::meter::End;
 use hitless_lab::wifi::{AccessPoint, Network, Security, Supplicant, WifiHome, WifiOptions};
 use hitless_lab::{Daemon, Home, HomeOptions, Meter, qemu};
 
-use crate::support::{LIMIT, PATIENCE, SECOND, in_guest};
+use crate::support::{LIMIT, PATIENCE, SECOND, in_guest, wait_active};
 
 #[test]
 fn a_guest_with_wifi_runs_a_command() {
@@ -61,12 +61,12 @@ fn a_guest_with_wifi_carries_bonds_of_both_drivers() {
                  [bond.bond0.ip]\naddress = [\"192.168.1.5/24\"]\ngateway = [\"192.168.1.1\"]\n"
             );
             let daemon = Daemon::start_with_config(&home.laptop, &config).unwrap();
-            daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+            wait_active(&daemon, "eth0");
             let (near, far) = home.ends(0);
             let meter = Meter::start(near, far, 500).unwrap();
             meter.wait_flowing(100, PATIENCE).unwrap();
             home.pull("eth0").unwrap();
-            daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+            wait_active(&daemon, "wlan0");
             meter.wait_flowing(100, PATIENCE).unwrap();
             drop(meter);
         }

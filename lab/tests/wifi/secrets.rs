@@ -9,7 +9,7 @@ use hitless_lab::wifi::{Network, Security};
 use hitless_lab::{Daemon, qemu};
 
 use crate::support::{
-    LIMIT, PASSPHRASE, PATIENCE, WRONG, bond, home_network, home_with, is_ready, supplicant_directory,
+    LIMIT, PASSPHRASE, WRONG, bond, home_network, home_with, is_ready, supplicant_directory, wait_active,
     wait_for, wait_port, wait_ready, wire_and_home,
 };
 
@@ -22,12 +22,11 @@ fn guest_secrets_and_commands() {
     if qemu::in_guest() {
         return secrets_and_commands();
     }
-    let own = std::env::current_exe().unwrap();
-    let own = own.to_str().expect("a path in UTF-8");
+    let environment = [("HITLESS_LOG", "trace")];
     let test = "secrets::guest_secrets_and_commands";
-    let command = ["env", "HITLESS_LOG=trace", own, "--exact", test, "--nocapture", "--test-threads=1"];
-    let said = qemu::run(&command, LIMIT).unwrap().success().unwrap();
-    assert!(said.contains("1 passed"), "{said}");
+    if let Err(error) = qemu::rerun_with(test, &environment, LIMIT) {
+        panic!("{error}");
+    }
 }
 
 /// Everything that a daemon does with passphrases, and where they are afterwards.
@@ -49,7 +48,7 @@ fn secrets_and_commands() {
     // A bond for which no network is named at all.
     let config = bond("ebpf", r#"["eth0", "wlan0"]"#, "");
     let mut daemon = Daemon::start_with_config(&home.home.laptop, &config).unwrap();
-    daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+    wait_active(&daemon, "eth0");
     let heard = wait_for("both access points to be heard", || {
         let heard = said.asked(&daemon, &["wifi", "scan", "--json"]);
         [&access_point, &attic].iter().all(|one| heard.contains(&one.bssid().unwrap())).then_some(heard)

@@ -5,7 +5,7 @@ use hitless_lab::{Daemon, Home, HomeOptions, Meter, Namespace};
 
 use crate::support::{
     PASSPHRASE, PATIENCE, bond, by_passphrase, end, home_network, home_with, in_guest, link, wait_active,
-    wait_for, wait_port, wait_ready, wifi, wire_and_home,
+    wait_bond, wait_for, wait_port, wait_ready, wifi, wire_and_home,
 };
 
 #[test]
@@ -42,7 +42,7 @@ fn another_name() {
     let filters = || home.home.laptop.run(&["tc", "filter", "show", "dev", "wlan0", "ingress"]);
     wait_for("wlan0 to be no port", || filters().unwrap_or_default().trim().is_empty().then_some(()));
     home.home.pull("eth0").unwrap();
-    daemon.wait_bond("bond0", "no port to be active", PATIENCE, |bond| bond["active"].is_null()).unwrap();
+    wait_bond(&daemon, "no port to be active", PATIENCE, |bond| bond["active"].is_null());
     home.home.plug("eth0").unwrap();
     wait_active(&daemon, "eth0");
 

@@ -53,7 +53,7 @@ pub(crate) fn bond(driver: &str, ports: &str, options: &str) -> String {
     )
 }
 
-/// What an interface is to join: tables of its networks. Without a country there are fewer channels to look through.
+/// What an interface is to join: tables of its networks.
 pub(crate) fn wifi(interface: &str, networks: &[&str]) -> String {
     let tables: String =
         networks.iter().map(|network| format!("[[wifi.{interface}.network]]\n{network}\n")).collect();
@@ -88,20 +88,42 @@ pub(crate) fn wait_port(
     what: &str,
     wished: impl Fn(&Value) -> bool,
 ) -> Value {
-    let bond =
-        daemon.wait_bond("bond0", &format!("{port}: {what}"), PATIENCE, |bond| wished(entry(bond, port)));
-    entry(&bond.unwrap(), port).clone()
+    let bond = wait_bond(daemon, &format!("{port}: {what}"), PATIENCE, |bond| wished(entry(bond, port)));
+    entry(&bond, port).clone()
 }
 
-/// Waits until these ports of bond0 are ready, the first of them as the active one.
+/// Waits until these ports of bond0 are ready, the first of them as the active one, and the bond has its carrier, which
+/// comes a moment later.
 pub(crate) fn wait_ready(daemon: &Daemon<'_>, ports: &[&str]) -> Value {
-    let ready =
-        |bond: &Value| bond["active"] == ports[0] && ports.iter().all(|port| is_ready(entry(bond, port)));
-    daemon.wait_bond("bond0", &format!("{ports:?} to be ready"), PATIENCE, ready).unwrap()
+    let ready = |bond: &Value| {
+        let all = || ports.iter().all(|port| is_ready(entry(bond, port)));
+        bond["active"] == ports[0] && bond["carrier"] == true && all()
+    };
+    wait_bond(daemon, &format!("{ports:?} to be ready"), PATIENCE, ready)
 }
 
+/// Waits until this port of bond0 is the active one.
 pub(crate) fn wait_active(daemon: &Daemon<'_>, port: &str) {
-    daemon.wait_active("bond0", port, PATIENCE).unwrap();
+    wait_bond(daemon, &format!("{port} to become the active port"), PATIENCE, |bond| bond["active"] == port);
+}
+
+/// Waits until bond0 is as wished. It is asked for at the socket: on an emulated processor, a command for every look
+/// would take the time from what is waited for.
+pub(crate) fn wait_bond(
+    daemon: &Daemon<'_>,
+    what: &str,
+    limit: Duration,
+    wished: impl Fn(&Value) -> bool,
+) -> Value {
+    let look = || {
+        let bond = daemon.glance("bond0")?;
+        Ok(if wished(&bond) {
+            Look::Yes(bond)
+        } else {
+            Look::No(format!("{bond:#}\nand in the daemon's log:\n{}", daemon.log()))
+        })
+    };
+    until(what, limit, look).unwrap()
 }
 
 /// What the daemon's own wpa_supplicant is asked about an interface.
