@@ -183,7 +183,11 @@ fn the_example_names_every_key() {
         assert!(known.split(", ").count() >= at_least, "{known}");
         for key in known.split(", ") {
             let is_there = EXAMPLE.lines().any(|line| {
-                let headers = [format!("[bond.bond0.{key}"), format!("[[wifi.wlan0.{key}]]")];
+                let headers = [
+                    format!("[bond.bond0.{key}"),
+                    format!("[[bond.bond0.ip.{key}]]"),
+                    format!("[[wifi.wlan0.{key}]]"),
+                ];
                 // In a comment, too: a network cannot have all keys at once.
                 line.trim_start_matches('#').starts_with(&format!("{key} ="))
                     || line.contains(&format!(" {key} = "))
