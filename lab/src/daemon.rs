@@ -325,7 +325,7 @@ impl<'a> Daemon<'a> {
         Ok(reply)
     }
 
-    /// Waits until a bond's status is as wished.
+    /// Waits until a bond's status is as wished. It is asked for at the socket, so that looking costs no process.
     ///
     /// # Errors
     ///
@@ -338,7 +338,7 @@ impl<'a> Daemon<'a> {
         wished: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         until(what, limit, || {
-            let bond = self.bond(name)?;
+            let bond = self.glance(name)?;
             Ok(if wished(&bond) {
                 Look::Yes(bond)
             } else {

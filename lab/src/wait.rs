@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::error::{LabError, Result};
 use crate::interrupt;
 
-/// How long between two looks.
+/// How long between two looks: at first, and at most. Looking costs, and an emulated processor has better things to do.
 const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What one look saw.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Lo
         if start.elapsed() >= limit {
             return Err(LabError::Timeout { what: what.to_owned(), waited: limit, saw });
         }
-        thread::sleep(PAUSE);
+        // The longer it takes anyway, the less does a moment more matter.
+        thread::sleep((start.elapsed() / 20).clamp(PAUSE, LONGEST_PAUSE));
     }
 }
 

@@ -107,23 +107,14 @@ pub(crate) fn wait_active(daemon: &Daemon<'_>, port: &str) {
     wait_bond(daemon, &format!("{port} to become the active port"), PATIENCE, |bond| bond["active"] == port);
 }
 
-/// Waits until bond0 is as wished. It is asked for at the socket: on an emulated processor, a command for every look
-/// would take the time from what is waited for.
+/// Waits until bond0 is as wished.
 pub(crate) fn wait_bond(
     daemon: &Daemon<'_>,
     what: &str,
     limit: Duration,
     wished: impl Fn(&Value) -> bool,
 ) -> Value {
-    let look = || {
-        let bond = daemon.glance("bond0")?;
-        Ok(if wished(&bond) {
-            Look::Yes(bond)
-        } else {
-            Look::No(format!("{bond:#}\nand in the daemon's log:\n{}", daemon.log()))
-        })
-    };
-    until(what, limit, look).unwrap()
+    daemon.wait_bond("bond0", what, limit, wished).unwrap()
 }
 
 /// What the daemon's own wpa_supplicant is asked about an interface.
