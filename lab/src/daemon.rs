@@ -181,7 +181,9 @@ impl<'a> Daemon<'a> {
         command.arg("--state").arg(self.directory.path().join("state"));
         command.env("NOTIFY_SOCKET", &notify_path).env_remove("WATCHDOG_USEC").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(self.host.spawn(&mut command)?);
+        let etc = self.directory.path().join("etc");
+        fs::create_dir_all(&etc).context(|| "making a place for the daemon's /etc".to_owned())?;
+        self.child = Some(self.host.spawn_with_own_etc(&mut command, &etc)?);
         Ok(notify)
     }
 
@@ -205,6 +207,16 @@ impl<'a> Daemon<'a> {
                 None => Ok(Look::No(format!("{said:?}, and in its log:\n{}", log()))),
             }
         })
+    }
+
+    /// A file as the daemon sees it.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon does not run, or there is no such file.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let path = format!("/proc/{}/root{path}", self.pid()?);
+        fs::read_to_string(&path).context(|| format!("reading {path}"))
     }
 
     /// Kills it without warning, and waits until it is gone.

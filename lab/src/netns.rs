@@ -20,8 +20,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
 use crate::error::{IoContext as _, LabError, Result};
-use crate::qemu;
 use crate::scratch;
+use crate::{qemu, uml};
 
 /// Where iproute2 keeps the names.
 const NAMES: &str = "/run/netns";
@@ -92,6 +92,25 @@ impl Namespace {
         self.within(|| {
             if qemu::in_guest() {
                 own_sys()?;
+            }
+            command.spawn().map_err(|error| start_error(command, error))
+        })?
+    }
+
+    /// The same for the daemon, with an /etc of its own that begins as the machine's: what it writes there is for nobody
+    /// else to see, and gone with it. `place` is an empty directory for that. (A guest's /etc is nobody else's anyway.)
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, or the kernel has no overlay file system.
+    pub(crate) fn spawn_with_own_etc(&self, command: &mut Command, place: &Path) -> Result<Child> {
+        use std::os::unix::process::CommandExt as _;
+        command.process_group(0);
+        self.within(|| {
+            if qemu::in_guest() {
+                own_sys()?;
+            } else if !uml::in_guest() {
+                own_etc(place)?;
             }
             command.spawn().map_err(|error| start_error(command, error))
         })?
@@ -215,11 +234,32 @@ fn runs(pid: u32) -> bool {
 /// wpa_supplicant looks there for the switch of its radio.
 fn own_sys() -> Result<()> {
     let none: Option<&str> = None;
-    unshare(CloneFlags::CLONE_NEWNS).context(|| "making a mount namespace".to_owned())?;
-    mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
-        .context(|| "keeping mounts to ourselves".to_owned())?;
+    own_mounts()?;
     umount2("/sys", MntFlags::MNT_DETACH).context(|| "unmounting /sys".to_owned())?;
     mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none).context(|| "mounting /sys".to_owned())
+}
+
+/// Gives the calling thread, and what it starts, mounts of its own.
+fn own_mounts() -> Result<()> {
+    let none: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS).context(|| "making a mount namespace".to_owned())?;
+    mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
+        .context(|| "keeping mounts to ourselves".to_owned())
+}
+
+/// Gives the calling thread, and what it starts, a copy of /etc.
+fn own_etc(place: &Path) -> Result<()> {
+    own_mounts()?;
+    let none: Option<&str> = None;
+    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), none)
+        .context(|| format!("mounting a tmpfs on {}", place.display()))?;
+    let [upper, work] = ["upper", "work"].map(|name| place.join(name));
+    for directory in [&upper, &work] {
+        fs::create_dir(directory).context(|| format!("making {}", directory.display()))?;
+    }
+    let layers = format!("lowerdir=/etc,upperdir={},workdir={}", upper.display(), work.display());
+    mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
+        .context(|| "laying an overlay on /etc".to_owned())
 }
 
 /// Ends everything in a namespace of ours and removes it.

@@ -69,6 +69,7 @@ fn throughout(home: &Home, expected: &str, happens: impl FnOnce()) {
 #[test]
 fn it_stays_through_everything_and_goes_in_the_end() {
     let home = home();
+    let own = std::fs::read_to_string("/etc/resolv.conf").unwrap();
     let server = Dnsmasq::start(
         &home.router,
         "lan0",
@@ -93,7 +94,20 @@ fn it_stays_through_everything_and_goes_in_the_end() {
         routes.contains("default via 192.168.1.1 dev bond0 proto dhcp")
     });
     wait_printed(&home.laptop, "ip link show dev bond0", |link| link.contains("mtu 1400"));
-    assert!(daemon.ask(&["status"]).unwrap().contains("dhcp bound, 192.168.1."));
+    let status = daemon.ask(&["status"]).unwrap();
+    assert!(status.contains("dhcp bound, 192.168.1."), "{status}");
+    wait_for("the name servers", || {
+        let known = daemon.read("/etc/resolv.conf").unwrap();
+        let there =
+            known.contains("nameserver 192.168.1.1\nnameserver 9.9.9.9") && known.contains("home.arpa");
+        there.then_some(())
+    });
+    daemon
+        .wait_bond("bond0", "name servers to be known", PATIENCE, |bond| {
+            bond["dns"]["via"] == "/etc/resolv.conf"
+        })
+        .unwrap();
+    assert_eq!(std::fs::read_to_string("/etc/resolv.conf").unwrap(), own, "the machine's own is left alone");
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
     let asked = server.count("DHCPDISCOVER");
 
@@ -117,6 +131,9 @@ fn it_stays_through_everything_and_goes_in_the_end() {
     wait_for("the address to be gone", || address(&home.laptop, "bond0").is_none().then_some(()));
     wait_for("the server to know", || (server.count("DHCPRELEASE") == 1).then_some(()));
     assert!(daemon.bond("bond0").unwrap()["dhcp"].is_null());
+    wait_for("the name servers to be as before", || {
+        (daemon.read("/etc/resolv.conf").unwrap() == own).then_some(())
+    });
 }
 
 #[test]

@@ -50,6 +50,19 @@ pub struct Bond {
     pub last_failover: Option<Failover>,
     /// Where hitless itself asks for an address.
     pub dhcp: Option<Dhcp>,
+    /// Name servers and search domains, where there are any.
+    pub dns: Option<Dns>,
+}
+
+/// Name servers and search domains of a bond.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    /// Name servers, the first to be asked first.
+    pub servers: Vec<String>,
+    /// Domains in which short names are looked for.
+    pub search: Vec<String>,
+    /// What they are known to; `None` while that is nobody.
+    pub via: Option<String>,
 }
 
 /// An address by DHCPv4.

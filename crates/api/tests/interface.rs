@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use hitless_api::method::{Call, Request};
 use hitless_api::{
-    AccessPoint, AccessPoints, Bond, Cause, DESCRIPTION, Dhcp, Driver, Duplex, Eap, EapMethod, Error,
+    AccessPoint, AccessPoints, Bond, Cause, DESCRIPTION, Dhcp, Dns, Driver, Duplex, Eap, EapMethod, Error,
     Failover, INTERFACE, Joined, Kind, LinkState, Manager, Method, MonitorReply, Network, Networks,
     NewNetwork, Notice, Port, SavedBy, Secret, Security, Station, Stations, Status, Wifi,
 };
@@ -63,6 +63,11 @@ fn full_bond() -> Bond {
             expires_in_s: Some(3600),
             renews_in_s: Some(1800),
         }),
+        dns: Some(Dns {
+            servers: vec!["192.0.2.1".to_owned()],
+            search: vec!["home.arpa".to_owned()],
+            via: text("resolvconf"),
+        }),
     }
 }
 
@@ -94,6 +99,7 @@ fn empty_bond() -> Bond {
         fail_over_mac_reason: None,
         last_failover: None,
         dhcp,
+        dns: bond.dns.map(|dns| Dns { via: None, ..dns }),
         ..bond
     }
 }

@@ -6,6 +6,7 @@
 
 mod bond;
 mod dhcp;
+mod dns;
 mod ip;
 mod pace;
 mod peers;
@@ -42,6 +43,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::bond::{Beside, BondTask, Completed, Work};
+use self::dns::NameServers;
 use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
@@ -54,6 +56,7 @@ use crate::config::{Bond, Config, ConfigSource, LoadError};
 use crate::dbus::Bus;
 use crate::driver::{self, Driver, DriverError, Resolved, Tools, resolve};
 use crate::ledger::{Ledger, LedgerError};
+use crate::resolver::task::Report;
 use crate::server::convert;
 use crate::server::{BindError, Request, Server};
 use crate::wifi::saved::SavedError;
@@ -127,6 +130,7 @@ struct Daemon {
     sleep_signals: SleepSignals,
     last_resumed: Option<Instant>,
     stations: Stations,
+    name_servers: NameServers,
     server: Server,
     requests: mpsc::Receiver<Request>,
     heard: mpsc::Receiver<Heard>,
@@ -148,6 +152,7 @@ enum Woken {
     Rfkill(Result<RfkillEvent, RequestError>),
     Station(Told),
     Sleep(Sleep),
+    NameServers(Report),
     Completed(Completed),
     Heard(Heard),
     Request(Request),
@@ -177,6 +182,7 @@ impl Daemon {
             sleep_signals: SleepSignals::listen(Bus::system()),
             last_resumed: None,
             stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
+            name_servers: NameServers::new(&options.state),
             server,
             requests,
             heard,
@@ -313,6 +319,7 @@ impl Daemon {
                 Woken::Rfkill(Err(error)) => self.rfkill = no_switches(&error),
                 Woken::Station(told) => self.station_told(now, told),
                 Woken::Sleep(sleep) => self.sleep_told(now, sleep),
+                Woken::NameServers(report) => dns::publish(&report),
                 Woken::Completed(completed) => self.complete(now, completed),
                 Woken::Heard(Heard { bond, port, frame }) => {
                     if let Some(bond) = self.bonds.get_mut(&bond) {
@@ -341,6 +348,7 @@ impl Daemon {
         }
         self.keep_own_macs().await;
         self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
+        self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
         self.answer_settled();
         if self.bonds.values().all(|bond| bond.under_way == 0) {
             self.service.ready();
@@ -398,6 +406,7 @@ impl Daemon {
             event = self.rfkill.next() => Woken::Rfkill(event),
             told = self.stations.next() => Woken::Station(told),
             sleep = self.sleep_signals.next() => Woken::Sleep(sleep),
+            report = self.name_servers.next() => Woken::NameServers(report),
             Some(heard) = self.heard.recv() => Woken::Heard(heard),
             Some(request) = self.requests.recv() => Woken::Request(request),
             _ = terminate.recv() => Woken::Terminate,

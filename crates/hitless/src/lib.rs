@@ -11,5 +11,6 @@ pub mod dhcp;
 pub mod driver;
 mod file;
 pub mod ledger;
+pub mod resolver;
 pub mod server;
 pub mod wifi;

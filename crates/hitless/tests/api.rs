@@ -86,12 +86,15 @@ fn status_is_exactly_this() {
             "dhcp": {
                 "state": "bound", "address": "192.168.1.55", "server": "192.168.1.1", "expires_in_s": 3599,
                 "renews_in_s": 1799
+            },
+            "dns": {
+                "servers": ["192.168.1.1", "fd00::1"], "search": ["home.arpa"], "via": "systemd-resolved"
             }
         },
         {
             "name": "bond1", "driver": "kernel", "mode": "active-backup", "active": null, "primary": null,
             "carrier": false, "mac": null, "fail_over_mac": "none", "fail_over_mac_reason": null, "ports": [],
-            "last_failover": null, "dhcp": null
+            "last_failover": null, "dhcp": null, "dns": null
         },
     ] } });
     assert_eq!(reply, expected);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::Style;
-use hitless_api::{Bond, Client, ClientError, Dhcp, Error, Failover, Port, Status, Wifi};
+use hitless_api::{Bond, Client, ClientError, Dhcp, Dns, Error, Failover, Port, Status, Wifi};
 
 use super::failure::Failure;
 use super::style::{self, clean};
@@ -76,6 +76,9 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
     if let Some(dhcp) = &bond.dhcp {
         writeln!(out, "  dhcp {}", lease(dhcp))?;
     }
+    if let Some(dns) = &bond.dns {
+        writeln!(out, "  dns {}", name_servers(dns))?;
+    }
     if let Some(reason) = &bond.fail_over_mac_reason {
         writeln!(out, "  fail-over-mac {}: {}", clean(&bond.fail_over_mac), clean(reason))?;
     }
@@ -86,6 +89,17 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
 pub(super) fn active(bond: &Bond) -> String {
     let active: Vec<_> = bond.ports.iter().filter(|port| port.active).map(|port| clean(&port.name)).collect();
     if active.is_empty() { "none".to_owned() } else { active.join(", ") }
+}
+
+fn name_servers(dns: &Dns) -> String {
+    let list = |texts: &[String]| texts.iter().map(|text| clean(text)).collect::<Vec<_>>().join(", ");
+    let servers = if dns.servers.is_empty() { "none".to_owned() } else { list(&dns.servers) };
+    let search =
+        if dns.search.is_empty() { String::new() } else { format!(", search {}", list(&dns.search)) };
+    match &dns.via {
+        Some(via) => format!("{servers}{search}, by {}", clean(via)),
+        None => format!("{servers}{search}, known to nobody yet"),
+    }
 }
 
 fn lease(dhcp: &Dhcp) -> String {

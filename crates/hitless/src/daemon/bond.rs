@@ -27,6 +27,7 @@ use hitless_linux::wireless::WirelessEvent;
 use tokio::sync::mpsc;
 
 use super::dhcp::{self, Dhcp};
+use super::dns;
 use super::ip::{self, Wanted};
 use super::pace::Pace;
 use super::radios::Radios;
@@ -37,6 +38,7 @@ use crate::causes::chain;
 use crate::config::{Bond, Dhcp4, MacChoice};
 use crate::driver::ebpf::parked_name;
 use crate::driver::{Driver, DriverError, TWO_RADIOS, Tools};
+use crate::resolver::Dns;
 
 /// How often what the driver has is compared with what the machine wants, when nothing calls for it.
 const OBSERVE: Duration = Duration::from_secs(5);
@@ -706,6 +708,12 @@ impl BondTask {
             self.addressing.get_or_insert(Addressing { from: now, by: now + PATIENCE });
         }
         self.dhcp = Some(dhcp);
+    }
+
+    /// The name servers and search domains that it has.
+    pub(super) fn name_servers(&self) -> (String, u32, Dns) {
+        let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
+        (self.config.name.clone(), self.driver.index(), dns::of(&self.config.ip, lease))
     }
 
     /// Is the active port in another network than the one that was joined last?

@@ -11,6 +11,7 @@ use hitless_core::event::{Cause, Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
+use super::bond::BondTask;
 use super::{BondId, Daemon, RunError, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
@@ -336,6 +337,8 @@ impl Daemon {
             let result = self.remove_bond(id).await;
             first = first.and(result);
         }
+        self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        self.name_servers.settled().await;
         first.map_err(|error| failed(&error))
     }
 

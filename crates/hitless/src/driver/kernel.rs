@@ -525,11 +525,8 @@ async fn create(tools: &Tools, config: &Bond) -> Result<u32, DriverError> {
 
 /// The mode of a bond; `None`: one that is not ours to have made.
 pub(super) fn mode(state: &BondState) -> Option<Mode> {
-    match state.options.mode? {
-        BondMode::ActiveBackup => Some(Mode::ActiveBackup),
-        BondMode::BalanceRr => Some(Mode::BalanceRr),
-        _ => None,
-    }
+    let ours = [Mode::ActiveBackup, Mode::BalanceRr];
+    ours.into_iter().find(|mode| state.options.mode == Some(kernel_mode(*mode)))
 }
 
 fn kernel_mode(mode: Mode) -> BondMode {

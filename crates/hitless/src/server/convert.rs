@@ -10,6 +10,7 @@ use hitless_core::event::{self, Notice, Snapshot};
 use hitless_core::wifi::Ssid;
 
 use crate::config::secret;
+use crate::resolver::Dns;
 
 /// What the machine of a bond does not know of it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Surroundings<'a> {
     pub fail_over_mac_reason: Option<String>,
     /// How it has an address, where hitless asks for it.
     pub dhcp: Option<dhcp::Snapshot>,
+    /// Its name servers and search domains, and what they are known to.
+    pub dns: (Dns, Option<&'static str>),
     /// How stations are doing, by interface name.
     pub wifi: &'a BTreeMap<String, api::Wifi>,
 }
@@ -45,7 +48,16 @@ pub fn bond(surroundings: &Surroundings<'_>, snapshot: &Snapshot) -> api::Bond {
         ports: snapshot.ports.iter().map(|entry| port(entry, surroundings.wifi)).collect(),
         last_failover: snapshot.last_failover.as_ref().map(failover),
         dhcp: surroundings.dhcp.as_ref().map(lease),
+        dns: name_servers(&surroundings.dns),
     }
+}
+
+fn name_servers((dns, via): &(Dns, Option<&'static str>)) -> Option<api::Dns> {
+    (!dns.is_empty()).then(|| api::Dns {
+        servers: dns.servers.iter().map(ToString::to_string).collect(),
+        search: dns.search.clone(),
+        via: via.map(str::to_owned),
+    })
 }
 
 fn lease(client: &dhcp::Snapshot) -> api::Dhcp {

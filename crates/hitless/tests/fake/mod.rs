@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use hitless::server::{Reply, Request, Server};
 use hitless_api::{
-    AccessPoint, Bond, Cause, Dhcp, Driver, Duplex, Error, Failover, Kind, LinkState, Manager, Method,
+    AccessPoint, Bond, Cause, Dhcp, Dns, Driver, Duplex, Error, Failover, Kind, LinkState, Manager, Method,
     Network, NewNetwork, Notice, Port, SavedBy, Security, Station, Wifi,
 };
 use tempfile::TempDir;
@@ -328,6 +328,11 @@ pub(crate) fn bonds() -> Vec<Bond> {
             expires_in_s: Some(3599),
             renews_in_s: Some(1799),
         }),
+        dns: Some(Dns {
+            servers: vec!["192.168.1.1".to_owned(), "fd00::1".to_owned()],
+            search: vec!["home.arpa".to_owned()],
+            via: text("systemd-resolved"),
+        }),
     };
     let empty = Bond {
         name: "bond1".to_owned(),
@@ -340,6 +345,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         ports: Vec::new(),
         last_failover: None,
         dhcp: None,
+        dns: None,
         ..bond.clone()
     };
     vec![bond, empty]

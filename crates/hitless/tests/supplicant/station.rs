@@ -245,7 +245,7 @@ async fn a_changed_configuration_touches_what_changed() {
         Network { bssid: Some(MacAddr([2, 0, 0x5e, 0, 0x53, 1])), ..network("home", "correct horse") };
     let before = fake.state().count("REMOVE_NETWORK");
     for _ in 0..2 {
-        bench.station.configure(config(&[pinned.clone()])).await.unwrap();
+        bench.station.configure(config(std::slice::from_ref(&pinned))).await.unwrap();
     }
     assert_eq!(fake.state().count("REMOVE_NETWORK"), before + 1, "so is one that is pinned, once");
     assert_eq!(fake.state().named("home").unwrap().1.settings["bssid"], "02:00:5e:00:53:01");
