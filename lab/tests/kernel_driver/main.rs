@@ -6,6 +6,7 @@
 
 mod addresses;
 mod balance_rr;
+mod dhcp;
 mod failback;
 mod lead;
 mod life;
