@@ -8,6 +8,7 @@
 
 mod choice;
 pub mod config;
+pub mod dhcp;
 pub mod event;
 mod goal;
 mod link;

@@ -16,6 +16,9 @@ use crate::mac::MacAddr;
 /// All nodes on the link (RFC 4291 section 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
+/// Whom a question goes to whose answer nobody knows: an owner that is to be found.
+const EVERYONE: Option<MacAddr> = None;
+
 /// Where the 802.1Q tag goes: behind the two addresses.
 const TAG_OFFSET: usize = 12;
 
@@ -46,7 +49,7 @@ pub enum Heard {
 /// solicitation without a sender address goes to all nodes (RFC 4861 section 7.2.4); `answer_to` means nothing there.
 pub fn probe(source: MacAddr, answer_to: MacAddr, target: IpAddr) -> Vec<u8> {
     match target {
-        IpAddr::V4(target) => arp(source, answer_to, Ipv4Addr::UNSPECIFIED, target),
+        IpAddr::V4(target) => arp(source, answer_to, Ipv4Addr::UNSPECIFIED, EVERYONE, target),
         IpAddr::V6(target) => {
             let group = solicited_node(target);
             let question = NdiscRepr::NeighborSolicit { target_addr: target, lladdr: None };
@@ -59,7 +62,7 @@ pub fn probe(source: MacAddr, answer_to: MacAddr, target: IpAddr) -> Vec<u8> {
 /// neighbour advertisement (RFC 4861 section 7.2.6).
 pub fn announcement(mac: MacAddr, address: IpAddr) -> Vec<u8> {
     match address {
-        IpAddr::V4(address) => arp(mac, mac, address, address),
+        IpAddr::V4(address) => arp(mac, mac, address, EVERYONE, address),
         IpAddr::V6(address) => {
             let here = NdiscRepr::NeighborAdvert {
                 flags: NdiscNeighborFlags::OVERRIDE,
@@ -73,13 +76,57 @@ pub fn announcement(mac: MacAddr, address: IpAddr) -> Vec<u8> {
 
 /// A frame that says nothing to anyone, but teaches switches where `source` is: an ARP request that nobody answers.
 pub fn lesson(source: MacAddr) -> Vec<u8> {
-    arp(source, source, Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED)
+    arp(source, source, Ipv4Addr::UNSPECIFIED, EVERYONE, Ipv4Addr::UNSPECIFIED)
+}
+
+/// An ARP request for `target` by the owner of `address`; only to `owner`, where that is known to have had it: whoever
+/// else may hear it shall not learn from it (RFC 4436 section 2.1).
+pub fn request(mac: MacAddr, address: Ipv4Addr, owner: Option<MacAddr>, target: Ipv4Addr) -> Vec<u8> {
+    arp(mac, mac, address, owner, target)
 }
 
 /// `frame` with an 802.1Q tag.
 pub fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(TAG_OFFSET.min(frame.len()));
     [addresses, &[0x81, 0x00], &vlan.to_be_bytes(), rest].concat()
+}
+
+/// The addresses in an ARP packet: what RFC 5227 tells conflicts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Is it an answer, and not a question?
+    pub is_answer: bool,
+    /// Who says so.
+    pub sender: MacAddr,
+    /// Which address is said to be the sender's; unspecified in a probe.
+    pub address: Ipv4Addr,
+    /// Which address is asked for, or whose question is answered.
+    pub target: Ipv4Addr,
+}
+
+/// Reads an untagged ARP request or answer; `None` for every other frame, and for malformed ones.
+pub fn claim(frame: &[u8]) -> Option<Claim> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let packet = ArpPacket::new_checked(frame.payload())
+        .ok()
+        .filter(|_| frame.ethertype() == EthernetProtocol::Arp)?;
+    let ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr,
+        source_protocol_addr,
+        target_protocol_addr,
+        ..
+    } = ArpRepr::parse(&packet).ok()?
+    else {
+        return None;
+    };
+    let is_answer = match operation {
+        ArpOperation::Reply => true,
+        ArpOperation::Request => false,
+        ArpOperation::Unknown(_) => return None,
+    };
+    let sender = mac(source_hardware_addr);
+    Some(Claim { is_answer, sender, address: source_protocol_addr, target: target_protocol_addr })
 }
 
 /// Reads an untagged ARP or neighbour discovery frame; `None` for every other, and for malformed ones.
@@ -143,15 +190,22 @@ fn hear_nd(source: MacAddr, destination: MacAddr, payload: &[u8]) -> Option<Hear
     }
 }
 
-fn arp(source: MacAddr, sender: MacAddr, sender_address: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+fn arp(
+    source: MacAddr,
+    sender: MacAddr,
+    sender_address: Ipv4Addr,
+    owner: Option<MacAddr>,
+    target: Ipv4Addr,
+) -> Vec<u8> {
     let request = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Request,
         source_hardware_addr: ethernet(sender),
         source_protocol_addr: sender_address,
-        target_hardware_addr: EthernetAddress([0; 6]),
+        target_hardware_addr: ethernet(owner.unwrap_or_default()),
         target_protocol_addr: target,
     };
-    frame(source, MacAddr::BROADCAST, EthernetProtocol::Arp, request.buffer_len(), |payload| {
+    let destination = owner.unwrap_or(MacAddr::BROADCAST);
+    frame(source, destination, EthernetProtocol::Arp, request.buffer_len(), |payload| {
         request.emit(&mut ArpPacket::new_unchecked(payload));
     })
 }
@@ -248,6 +302,19 @@ mod tests {
     }
 
     #[test]
+    fn a_request_goes_to_the_owner_only_if_there_is_one() {
+        let [us, target] = [Ipv4Addr::new(192, 0, 2, 5), Ipv4Addr::new(192, 0, 2, 1)];
+        let owner = MacAddr([2, 0, 0, 0, 0, 9]);
+        let expected = Claim { is_answer: false, sender: US, address: us, target };
+        let unicast = request(US, us, Some(owner), target);
+        assert_eq!((&unicast[..6], &unicast[32..38]), (&owner.0[..], &owner.0[..]));
+        assert_eq!(claim(&unicast), Some(expected));
+        let broadcast = request(US, us, None, target);
+        assert_eq!((&broadcast[..6], &broadcast[32..38]), (&[0xff; 6][..], &[0; 6][..]));
+        assert_eq!(claim(&broadcast), Some(expected));
+    }
+
+    #[test]
     fn a_tag_goes_behind_the_addresses() {
         let frame = announcement(US, "192.0.2.5".parse().expect("valid"));
         let tagged = tagged(&frame, 10);
@@ -259,6 +326,7 @@ mod tests {
         #[test]
         fn nothing_that_is_heard_disturbs(frame in prop::collection::vec(any::<u8>(), 0..120)) {
             hear(&frame);
+            claim(&frame);
         }
 
         #[test]
@@ -268,6 +336,7 @@ mod tests {
             if let Some(octet) = frame.get_mut(at) { *octet = value; }
             hear(&frame);
             hear(&frame[..cut.min(frame.len())]);
+            claim(&frame[..cut.min(frame.len())]);
         }
     }
 }
