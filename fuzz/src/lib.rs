@@ -1,4 +1,5 @@
 //! What the fuzz targets do, apart from the fuzzer: tests do the same with random bytes.
 
+pub mod dhcp;
 pub mod machine;
 pub mod wire;

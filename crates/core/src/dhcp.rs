@@ -7,7 +7,7 @@
 //! Two things differ from most clients. A host with a bond changes its way into the network often and the network itself
 //! seldom, so an address is kept while it is found out whether it is still good: only a server's refusal, or silence of
 //! both servers and the gateway, gives it up. And what a server says is taken for what it is, bytes from a stranger:
-//! [`reply`] makes the only way from them to a [`Lease`].
+//! the one way from them to a [`Lease`] is `dhcp/reply.rs`.
 //!
 //! RFC 2131 and 2132 (DHCP), 3396 (long options), 3442 (routes), 4361 and 6842 (client identifiers), 4436 (DNAv4),
 //! 5227 (address conflicts).

@@ -2,6 +2,8 @@
 //! every run of the tests.
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, unreachable_pub, reason = "tests")]
 
+#[path = "../../../fuzz/src/dhcp.rs"]
+mod dhcp;
 #[path = "../../../fuzz/src/machine.rs"]
 mod machine;
 #[path = "../../../fuzz/src/wire.rs"]
@@ -41,6 +43,11 @@ proptest! {
     #[test]
     fn damaged_frames_off_a_cable(frame in damaged_frame()) {
         wire::run(&frame);
+    }
+
+    #[test]
+    fn any_dhcp_server_and_any_neighbour(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
+        dhcp::run(&bytes);
     }
 
     #[test]

@@ -1,25 +1,23 @@
 //! The state machine: which address the bond has, and what is said to whom to get and to keep it.
 //!
 //! ```text
-//!             Up                 offer               ack            silence
-//!   Init ───────────▶ Selecting ───────▶ Requesting ─────▶ Probing ─────────┐
-//!    ▲                 ▲  ▲  ▲               │ nak,           │             │
-//!    │                 │  │  └───────────────┘ silence        │ conflict:   │ (without detect-conflicts,
-//!    │                 │  │                                   │ decline     │  at once on the ack)
-//!    ├─────────────────┼──┼───────────────────────────────────┘             │
-//!    │                 │  │                                                 ▼
-//!    │   ┌─────────────┼──┼──────────── Holding: there is an address ───────────────────────────────┐
-//!    │   │             │  │                                                                         │
-//!    │   │  Unchecked ─┼──┼──▶ Checking ──────────────▶ Bound ──────▶ Renewing ──────▶ Rebinding    │
-//!    │   │     ▲   Up  │  │ ▲  │ │     ack, or the     ▲   T1, or        │      T2          │       │
-//!    │   │     │       │  │ │  │ │     same gateway    │   asked for     │ ack              │ ack   │
-//!    │   │     │ Down  │  │ │  │ │                     └─────────────────┴──────────────────┘       │
-//!    │   │ (from all)  │  │ │  │ │                                                                  │
-//!    │   │             │  │ └──┼─┼──── failover, other network, wake-up (from all)                  │
-//!    │   └─────────────┼──┼────┼─┼──────────────────────────────────────────────────────────────────┘
-//!    │                 │  └────┘ │ silence of servers and gateway
-//!    │                 └─────────┴─ nak (from all), expiry (from all)
-//!    └── second conflict within 10 s: decline (from all)
+//!                     ┌────── nak, silence ──────┐
+//!                     ▼                          │   ack         nobody has it
+//!    Init ── Up ──▶ Selecting ──── offer ───▶ Requesting ───▶ Probing ───┐
+//!     ▲               ▲                          │             │         │
+//!     ◀───────────────┼──────────────────────────┼─────────────┘         │
+//!     │ conflict:     │ nak, expiry,             └─ ack, without ────────┤
+//!     │ decline       │ silence while Checking      detect_conflicts     ▼
+//!   ╔═╧═══════════════╧═══════════════════════════════════════════════════════════╗
+//!   ║ Holding: there is an address                                                ║
+//!   ║                        ack, or the           T1, or                         ║
+//!   ║            Up          same gateway          asked for         T2           ║
+//!   ║  Unchecked ──▶ Checking ─────────▶ Bound ─────────▶ Renewing ──▶ Rebinding  ║
+//!   ║      ▲             ▲                 ▲                 │ ack         │ ack  ║
+//!   ║      │ Down        │ failover,       └─────────────────┴─────────────┘      ║
+//!   ║      │ (from all)  │ other network,                                         ║
+//!   ║      │             │ wake-up (from all)                                     ║
+//!   ╚══════╧═════════════╧════════════════════════════════════════════════════════╝
 //! ```
 //!
 //! `Release` leads from everywhere to Released, `Renew` from there to Selecting. The names are those of RFC 2131
@@ -37,7 +35,6 @@ use super::event::{Action, Cause, Event, Notice, StateName};
 use super::identity::Options;
 use super::lease::{Lease, Remembered};
 use super::message::Message;
-use super::reply::Unacceptable;
 use super::timing::Repeat;
 use crate::mac::MacAddr;
 use crate::time::Instant;
@@ -53,7 +50,7 @@ use outbox::{Exchange, Outbox};
 
 /// How long the gateway and servers may be silent before an address is given up, where the bond is likely to be
 /// elsewhere: long enough for an access point to let a new station's frames through.
-const PATIENCE_ELSEWHERE: Duration = Duration::from_secs(10);
+const PATIENCE_ANYWHERE: Duration = Duration::from_secs(10);
 /// And where it should be in the same network: long enough for a switch's spanning tree, by default 30 s.
 const PATIENCE_HERE: Duration = Duration::from_secs(35);
 /// How often the gateway is asked while an address is checked, and the time between.
@@ -80,8 +77,8 @@ pub struct Client {
     conflicts: u32,
     /// Was it said that nobody answers?
     silence_told: bool,
-    /// What was said of a server's message last.
-    complaint: Option<Unacceptable>,
+    /// Was it said that a server's message cannot be used?
+    refusal_told: bool,
     /// The latest time that was told. It does not go back.
     now: Instant,
     notices: VecDeque<Notice>,
@@ -134,10 +131,11 @@ struct Holding {
     defended: Option<Instant>,
 }
 
-/// What is under way about an address that there is. Without a link it is [`Phase::Unchecked`], and only then.
+/// What is under way about an address that there is. Without a link it is [`Phase::Unchecked`], and only then; whatever
+/// is told meanwhile of where the bond is counts when there is one again.
 #[derive(Clone, Debug)]
 enum Phase {
-    Unchecked,
+    Unchecked(Whereabouts),
     Checking(Check),
     Bound,
     Renewing(Exchange),
@@ -152,8 +150,7 @@ struct Check {
     /// With the gateway.
     asking: Repeat,
     began: Instant,
-    /// Is the bond likely to be in another network?
-    elsewhere: bool,
+    whereabouts: Whereabouts,
     /// Has the gateway answered as before? Servers are then asked a few times more, because they know better.
     confirmed: bool,
 }
@@ -162,14 +159,17 @@ impl Check {
     /// Until when an answer is waited for; `None`: for ever, because silence is no sign where nobody could have answered,
     /// or because there was an answer.
     fn deadline(&self, lease: &Lease) -> Option<Instant> {
-        let patience = if self.elsewhere { PATIENCE_ELSEWHERE } else { PATIENCE_HERE };
+        let patience = match self.whereabouts {
+            Whereabouts::Here => PATIENCE_HERE,
+            Whereabouts::Anywhere => PATIENCE_ANYWHERE,
+        };
         let someone = lease.parameters.gateway().is_some() && lease.gateway_mac.is_some();
         (someone && !self.confirmed).then(|| self.began + patience)
     }
 }
 
-/// What an event says of where the bond is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the bond is, by what was told. The greater, the more doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Whereabouts {
     /// In the same network as before, as far as known.
     Here,
@@ -184,7 +184,11 @@ impl Client {
     /// `seed` should differ from host to host and from run to run.
     pub fn new(now: Instant, options: Options, seed: u64, remembered: Option<Remembered>) -> Self {
         let state = match remembered.and_then(|remembered| remembered.recall(now)) {
-            Some(lease) => State::Holding(Box::new(Holding::new(lease, Phase::Unchecked))),
+            // Between two runs, a laptop may have been carried anywhere.
+            Some(lease) => {
+                let phase = Phase::Unchecked(Whereabouts::Anywhere);
+                State::Holding(Box::new(Holding::new(lease, phase)))
+            }
             None => State::Init { until: now },
         };
         Self {
@@ -195,7 +199,7 @@ impl Client {
             naks: 0,
             conflicts: 0,
             silence_told: false,
-            complaint: None,
+            refusal_told: false,
             now,
             notices: VecDeque::new(),
         }
@@ -283,17 +287,20 @@ impl Client {
             State::Selecting(_) | State::Requesting(_) | State::Probing(_) => {
                 self.state = State::Init { until: now };
             }
-            State::Holding(holding) => holding.phase = Phase::Unchecked,
+            State::Holding(holding) => holding.phase = Phase::Unchecked(holding.doubt()),
         }
     }
 
     /// Frames take another way from now on: what was said on the old one may be lost.
     fn moved(&mut self, now: Instant, whereabouts: Whereabouts) {
-        if self.out.mac.is_none() {
-            return;
-        }
+        let linked = self.out.mac.is_some();
         match (&mut self.state, whereabouts) {
-            (State::Released | State::Init { .. }, _) => {}
+            (State::Released, _) | (State::Init { .. }, Whereabouts::Here) => {}
+            // What is waited out concerns servers that may not be here.
+            (State::Init { .. }, Whereabouts::Anywhere) => self.begin(now),
+            (State::Holding(holding), _) if !linked => {
+                holding.phase = Phase::Unchecked(holding.doubt().max(whereabouts));
+            }
             (State::Selecting(_), _) | (State::Requesting(_) | State::Probing(_), Whereabouts::Anywhere) => {
                 self.begin(now);
             }
@@ -333,11 +340,11 @@ impl Client {
     fn renew(&mut self, now: Instant) {
         match &mut self.state {
             State::Released | State::Init { .. } | State::Selecting(_) | State::Requesting(_) => {
-                self.begin(now)
+                self.begin(now);
             }
             State::Probing(_) => {}
             State::Holding(holding) => match &mut holding.phase {
-                Phase::Unchecked => {}
+                Phase::Unchecked(_) => {}
                 Phase::Bound => holding.phase = Phase::Renewing(self.out.exchange(now)),
                 Phase::Checking(Check { exchange, .. })
                 | Phase::Renewing(exchange)
@@ -375,7 +382,7 @@ impl Client {
             address: holding.lease.parameters.address,
             prefix_len: holding.lease.parameters.prefix_len,
             server: holding.lease.server,
-            lifetime: holding.lease.remaining(now),
+            lifetime: holding.lease.lifetime.map(|lifetime| lifetime.total),
         });
         self.state = State::Holding(Box::new(holding));
         self.conflicts = 0;
@@ -407,7 +414,7 @@ impl Client {
     fn all_is_well(&mut self) {
         self.naks = 0;
         self.silence_told = false;
-        self.complaint = None;
+        self.refusal_told = false;
     }
 
     fn tell_silence(&mut self, state: StateName) {
@@ -424,19 +431,25 @@ impl Holding {
 
     /// Asks servers and the gateway whether the address is good here.
     fn check(&mut self, now: Instant, whereabouts: Whereabouts, out: &mut Outbox) {
-        let doubted = match &self.phase {
-            Phase::Checking(check) => check.elsewhere && !check.confirmed,
-            Phase::Unchecked | Phase::Bound | Phase::Renewing(_) | Phase::Rebinding(_) => false,
-        };
+        let whereabouts = self.doubt().max(whereabouts);
         // Who the gateway is where we are now does not tell who it was.
         self.learning = Repeat::NEVER;
         self.phase = Phase::Checking(Check {
             exchange: out.exchange(now),
             asking: Repeat::new(GATEWAY_QUESTIONS, now, GATEWAY_INTERVAL),
             began: now,
-            elsewhere: doubted || whereabouts == Whereabouts::Anywhere,
+            whereabouts,
             confirmed: false,
         });
+    }
+
+    /// What is known of where the bond is, apart from what is new.
+    fn doubt(&self) -> Whereabouts {
+        match &self.phase {
+            Phase::Unchecked(whereabouts) => *whereabouts,
+            Phase::Checking(check) if !check.confirmed => check.whereabouts,
+            Phase::Checking(_) | Phase::Bound | Phase::Renewing(_) | Phase::Rebinding(_) => Whereabouts::Here,
+        }
     }
 
     /// Asks the gateway who it is, to recognise the network by.

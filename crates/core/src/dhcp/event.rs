@@ -46,7 +46,7 @@ pub enum Event<'a> {
 /// What the caller has to do. Nothing is told back: what is lost is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send a datagram from 0.0.0.0, port 68, to 255.255.255.255, port 67.
+    /// Send a datagram from 0.0.0.0, port 68, to 255.255.255.255, port 67, whether the bond has an address or not.
     Broadcast(Vec<u8>),
     /// Send a datagram from port 68 to port 67. After [`Event::Release`] the address is needed for it: send before it is
     /// taken away.
@@ -161,7 +161,7 @@ pub enum Notice {
     Renewed {
         /// The address.
         address: Ipv4Addr,
-        /// For how long from now; `None`: for ever.
+        /// For how long; `None`: for ever.
         lifetime: Option<Duration>,
     },
     /// The lease runs on, by the word of any server that answered.
@@ -170,7 +170,7 @@ pub enum Notice {
         address: Ipv4Addr,
         /// Who lends it now.
         server: Ipv4Addr,
-        /// For how long from now; `None`: for ever.
+        /// For how long; `None`: for ever.
         lifetime: Option<Duration>,
     },
     /// The address is good where the bond is now.
@@ -208,7 +208,7 @@ pub enum Notice {
         /// What the client was doing.
         state: StateName,
     },
-    /// What a server sent cannot be used. Said once, until another thing is wrong.
+    /// What a server sent cannot be used. Said once, until something can.
     Refused {
         /// Who sent it.
         from: Ipv4Addr,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Check, Client, Holding, Phase, State};
+use super::{Check, Client, Holding, Phase, State, Whereabouts};
 use crate::dhcp::event::{Confirmation, Notice, Response};
 use crate::dhcp::lease::Lease;
 use crate::dhcp::timing::{Random, Repeat};
@@ -92,7 +92,7 @@ impl Client {
             && !check.confirmed
         {
             // It may well be theirs, where we are now. Who is asked already will say.
-            check.elsewhere = true;
+            check.whereabouts = Whereabouts::Anywhere;
             return;
         }
         let again = holding.defended.is_some_and(|at| now.since(at) < DEFEND_INTERVAL);
@@ -160,7 +160,7 @@ impl Holding {
             Phase::Checking(check) => {
                 check.asking.at().filter(|_| !check.confirmed && self.lease.gateway_mac.is_some())
             }
-            Phase::Unchecked | Phase::Bound | Phase::Renewing(_) | Phase::Rebinding(_) => None,
+            Phase::Unchecked(_) | Phase::Bound | Phase::Renewing(_) | Phase::Rebinding(_) => None,
         };
         [self.learning.at(), checking].into_iter().flatten().min().filter(|_| gateway.is_some())
     }
@@ -176,7 +176,7 @@ impl Holding {
                     return None;
                 }
                 if self.lease.gateway_mac != Some(claim.sender) {
-                    check.elsewhere = true;
+                    check.whereabouts = Whereabouts::Anywhere;
                     return None;
                 }
                 check.confirmed = true;
@@ -185,7 +185,7 @@ impl Holding {
                     by: Confirmation::Gateway { address: claim.address, mac: claim.sender },
                 })
             }
-            Phase::Unchecked | Phase::Bound | Phase::Renewing(_) | Phase::Rebinding(_) => {
+            Phase::Unchecked(_) | Phase::Bound | Phase::Renewing(_) | Phase::Rebinding(_) => {
                 // Only who answers when asked: whoever speaks unasked may be mistaken, or worse.
                 if self.learning.is_open() {
                     self.lease.gateway_mac = Some(claim.sender);

@@ -78,8 +78,14 @@ impl Outbox {
         self.actions.extend(payload.map(Action::Broadcast));
     }
 
-    /// Asks for more time: the server that is named, else everyone. Each try is a question of its own, so that the new
-    /// lease begins with the one that was answered, and not with a first one that may be hours old.
+    /// Makes the next try a question of its own, so that the lease begins with the one that was answered, and not with a
+    /// first one that may be hours old.
+    pub(super) fn ask_anew(&mut self, now: Instant, exchange: &mut Exchange) {
+        exchange.xid = self.random.xid();
+        exchange.asked = now;
+    }
+
+    /// Asks for more time: the server that is named, else everyone.
     pub(super) fn extend(
         &mut self,
         now: Instant,
@@ -88,9 +94,8 @@ impl Outbox {
         server: Option<Ipv4Addr>,
         wait: Duration,
     ) {
-        exchange.xid = self.random.xid();
+        self.ask_anew(now, exchange);
         exchange.secs = u16::try_from(now.since(exchange.began).as_secs()).unwrap_or(u16::MAX);
-        exchange.asked = now;
         exchange.tries = exchange.tries.saturating_add(1);
         exchange.retry_at = now + wait;
         let payload = self.encode(exchange.xid, exchange.secs, Message::Extend { address });

@@ -43,7 +43,7 @@ impl Client {
             State::Selecting(selecting) => Some(&selecting.exchange),
             State::Requesting(requesting) => Some(&requesting.exchange),
             State::Holding(holding) => match &holding.phase {
-                Phase::Unchecked | Phase::Bound => None,
+                Phase::Unchecked(_) | Phase::Bound => None,
                 Phase::Checking(check) => Some(&check.exchange),
                 Phase::Renewing(exchange) | Phase::Rebinding(exchange) => Some(exchange),
             },
@@ -79,7 +79,7 @@ impl Client {
             State::Holding(holding) => {
                 let extends = terms.parameters.address == holding.lease.parameters.address;
                 let is_asked = match &holding.phase {
-                    Phase::Unchecked | Phase::Bound => false,
+                    Phase::Unchecked(_) | Phase::Bound => false,
                     Phase::Checking(_) | Phase::Rebinding(_) => true,
                     Phase::Renewing(_) => server == holding.lease.server,
                 };
@@ -115,7 +115,7 @@ impl Client {
         let same_gateway = holding.lease.parameters.gateway() == parameters.gateway();
         let gateway_mac = holding.lease.gateway_mac.filter(|_| same_gateway);
         holding.lease = Lease { parameters, server, obtained: asked, lifetime, gateway_mac };
-        let lifetime = holding.lease.remaining(now);
+        let lifetime = holding.lease.lifetime.map(|lifetime| lifetime.total);
         let before = std::mem::replace(&mut holding.phase, Phase::Bound);
         self.notices.extend(match before {
             Phase::Checking(check) => {
@@ -129,7 +129,7 @@ impl Client {
             }
             Phase::Renewing(_) => Some(Notice::Renewed { address, lifetime }),
             Phase::Rebinding(_) => Some(Notice::Rebound { address, server, lifetime }),
-            Phase::Unchecked | Phase::Bound => None,
+            Phase::Unchecked(_) | Phase::Bound => None,
         });
         if !same_gateway {
             holding.learn(now);
@@ -149,7 +149,7 @@ impl Client {
             }
             State::Holding(holding) => {
                 let is_asked = match &holding.phase {
-                    Phase::Unchecked | Phase::Bound => false,
+                    Phase::Unchecked(_) | Phase::Bound => false,
                     Phase::Rebinding(_) => true,
                     Phase::Renewing(_) => server == holding.lease.server,
                     // By its gateway, this is the network where the address was lent: only who lent it may refuse it.
@@ -178,7 +178,7 @@ impl Client {
     }
 
     fn complain(&mut self, from: Ipv4Addr, why: Unacceptable) {
-        if self.complaint.replace(why) != Some(why) {
+        if !std::mem::replace(&mut self.refusal_told, true) {
             self.notices.push_back(Notice::Refused { from, why });
         }
     }

@@ -36,7 +36,7 @@ impl Client {
             State::Requesting(_) => StateName::Requesting,
             State::Probing(_) => StateName::Probing,
             State::Holding(holding) => match &holding.phase {
-                Phase::Unchecked => StateName::Checking,
+                Phase::Unchecked(_) => StateName::Checking,
                 Phase::Checking(check) if check.confirmed => StateName::Bound,
                 Phase::Checking(_) => StateName::Checking,
                 Phase::Bound => StateName::Bound,
@@ -54,7 +54,7 @@ impl Client {
             State::Released | State::Probing(_) => None,
             State::Selecting(_) | State::Requesting(_) => self.exchange().map(|exchange| exchange.retry_at),
             State::Holding(holding) => match &holding.phase {
-                Phase::Unchecked => None,
+                Phase::Unchecked(_) => None,
                 Phase::Bound => holding.lease.renews_at(),
                 Phase::Checking(_) | Phase::Renewing(_) | Phase::Rebinding(_) => {
                     self.exchange().map(|exchange| exchange.retry_at)

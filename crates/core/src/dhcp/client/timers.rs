@@ -1,13 +1,13 @@
 //! Everything that the client does because time has passed.
 
+use std::time::Duration;
+
 use super::outbox::Exchange;
 use super::{Check, Client, Holding, Phase, State};
 use crate::dhcp::event::{Cause, StateName, Wakeup};
 use crate::dhcp::message::Message;
 use crate::dhcp::timing::renewal_wait;
 use crate::time::Instant;
-
-use std::time::Duration;
 
 /// So many steps may follow from each other at once. There are fewer; this is for a clock that stands still at its end.
 const MOST_STEPS: usize = 8;
@@ -85,7 +85,7 @@ impl Client {
             State::Requesting(_) => self.ask_for_offer(now),
             State::Probing(_) => self.probe(now),
             State::Holding(holding) => match &holding.phase {
-                Phase::Unchecked => false,
+                Phase::Unchecked(_) => false,
                 Phase::Bound => self.begin_renewal(now),
                 Phase::Checking(_) => self.ask_whether_good(now),
                 Phase::Renewing(_) => self.ask_server(now),
@@ -138,9 +138,12 @@ impl Client {
             holding.phase = Phase::Bound;
             return true;
         }
+        if check.exchange.tries >= SILENT_TRIES {
+            self.out.ask_anew(now, &mut check.exchange);
+        }
         let address = holding.lease.parameters.address;
         self.out.broadcast(now, &mut check.exchange, Message::Reboot { address });
-        if check.exchange.tries == SILENT_TRIES {
+        if check.exchange.tries == SILENT_TRIES && !check.confirmed {
             self.tell_silence(StateName::Checking);
         }
         false
@@ -214,7 +217,7 @@ impl Holding {
             self.lease.rebinds_at().map(|at| (at, Wakeup::Rebinding)),
         ];
         let phase = match &self.phase {
-            Phase::Unchecked => [None, None],
+            Phase::Unchecked(_) => [None, None],
             Phase::Bound => [renewal, rebinding],
             Phase::Checking(check) => [retry(&check.exchange), self.patience(check)],
             Phase::Renewing(exchange) => [retry(exchange), rebinding],
