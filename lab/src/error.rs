@@ -108,7 +108,7 @@ pub enum LabError {
 }
 
 /// Names what was tried when the system refuses it.
-pub(crate) trait IoContext<T> {
+pub trait IoContext<T> {
     /// The error with `what` was tried.
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }

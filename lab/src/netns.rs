@@ -326,6 +326,8 @@ fn package_of(tool: &str) -> Option<&'static str> {
         "iw" => Some("iw"),
         "openssl" => Some("openssl"),
         "dnsmasq" => Some("dnsmasq-base"),
+        "dhcpcd" => Some("dhcpcd-base"),
+        "udhcpc" => Some("udhcpc"),
         "python3" => Some("python3"),
         "tcpdump" => Some("tcpdump"),
         _ => None,

@@ -284,7 +284,7 @@ fn heal(w: &mut World) {
     for up in [false, true] {
         for id in &ports {
             if up && w.nics[id].info.wireless {
-                w.join(*id, HOME, 1);
+                w.join(*id, HOME, own_access_point(*id));
             }
             w.set_carrier(*id, up);
         }
@@ -294,6 +294,11 @@ fn heal(w: &mut World) {
         w.run(ms(5000));
         w.observe();
     }
+}
+
+/// Stations that share an address are at different access points, or push each other out.
+fn own_access_point(port: PortId) -> u8 {
+    u8::try_from(port.0 % 256).unwrap()
 }
 
 fn check_health(w: &mut World) {

@@ -116,13 +116,9 @@ fn dhcpcd() -> Result<f64> {
     let config = place.path().join("dhcpcd.conf");
     fs::write(&config, "duid\nnoarp\nscript /bin/true\nnoipv4ll\n")
         .context(|| "writing dhcpcd.conf".to_owned())?;
-    let mut command = Command::new("dhcpcd");
-    command
-        .args(["-B", "-4", "-q", "-f"])
-        .arg(&config)
-        .arg("eth0")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let mut command = Command::new("unshare");
+    let own = "mount -t tmpfs tmpfs /var/lib/dhcpcd && mount -t tmpfs tmpfs /run && exec dhcpcd -B -4 -q -f \"$0\" eth0";
+    command.args(["--mount", "sh", "-c", own]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
     timed(&wire, &mut command, || wire.plug())
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "this is what it is for")]
 
+mod dhcp;
 mod ebpf;
 mod kernel;
 mod pulls;
@@ -38,6 +39,9 @@ struct Arguments {
     /// For how many seconds the idle daemon is watched
     #[arg(long, default_value_t = 20)]
     idle: u64,
+    /// How often each DHCP client is given an address
+    #[arg(long, default_value_t = 5)]
+    leases: usize,
     /// Without the guest kernel
     #[arg(long)]
     no_guest: bool,
@@ -47,6 +51,7 @@ struct Arguments {
 #[derive(Serialize)]
 struct Results {
     ebpf: ebpf::Results,
+    dhcp_ms: dhcp::Results,
     kernel: Option<kernel::Results>,
 }
 
@@ -57,13 +62,14 @@ fn main() -> ExitCode {
 
 fn outside(arguments: &Arguments) -> Result<()> {
     let ebpf = ebpf::measure(arguments)?;
+    let dhcp_ms = dhcp::measure(arguments.leases)?;
     let kernel = if arguments.no_guest {
         None
     } else {
         progress("bonding and the kernel driver in a guest kernel");
         Some(kernel::outside(arguments.pulls)?)
     };
-    let results = Results { ebpf, kernel };
+    let results = Results { ebpf, dhcp_ms, kernel };
     if arguments.json {
         let text = serde_json::to_string_pretty(&results)
             .map_err(|error| LabError::Broken(format!("cannot print the results: {error}")))?;
@@ -121,6 +127,14 @@ fn print(results: &Results) {
     verdicts.add("daemon, resident", format!("{resident:.1} MiB"), "under 12 MiB", resident < 12.0);
     let start = median(&ebpf.start_to_forwarding_ms);
     verdicts.add("`run` to forwarding", format!("{start:.0} ms"), "under 100 ms", start < 100.0);
+    let dhcp = &results.dhcp_ms;
+    let [ours, dhcpcd, udhcpc] = [&dhcp.hitless, &dhcp.dhcpcd, &dhcp.udhcpc].map(|took| median(took));
+    verdicts.add(
+        "link up to an address by DHCP (dhcpcd, udhcpc)",
+        format!("{ours:.0} ms ({dhcpcd:.0}, {udhcpc:.0})"),
+        "under 100 ms",
+        ours < 100.0,
+    );
     if let Some(kernel) = &results.kernel {
         let [ours, plain] =
             [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_pull)));
