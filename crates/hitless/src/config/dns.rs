@@ -13,15 +13,17 @@ const LONGEST_LABEL: usize = 63;
 pub(super) fn servers(texts: &[At<String>], problems: &mut Vec<Problem>) -> Vec<IpAddr> {
     let mut servers = Vec::new();
     for text in texts {
+        let problem = |message: String| Problem::new(text.span.clone(), message);
         match text.value.parse::<IpAddr>() {
             Ok(server) if server.is_unspecified() || server.is_multicast() => {
-                problems.push(Problem::new(text.span.clone(), format!("`{server}` cannot be a name server")))
+                problems.push(problem(format!("`{server}` cannot be a name server")));
             }
-            Ok(server) if servers.contains(&server) => problems
-                .push(Problem::new(text.span.clone(), format!("name server `{server}` is there twice"))),
+            Ok(server) if servers.contains(&server) => {
+                problems.push(problem(format!("name server `{server}` is there twice")));
+            }
             Ok(server) => servers.push(server),
             Err(_) => problems.push(
-                Problem::new(text.span.clone(), format!("`{}` is not an address", text.value.escape_debug()))
+                problem(format!("`{}` is not an address", text.value.escape_debug()))
                     .help("name servers are addresses: dns = [\"192.168.1.1\"]"),
             ),
         }

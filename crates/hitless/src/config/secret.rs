@@ -203,13 +203,13 @@ pub fn warnings(path: Option<&Path>, config: &Config) -> Vec<Warning> {
     files.dedup();
     let exposed = files.into_iter().filter(|path| others_may_read(path));
     let exposed = exposed.map(|path| Warning::Exposed { path: path.to_owned() });
-    let any_server = networks(config).filter_map(|(interface, network)| match &network.security {
-        Security::Eap(eap) if trusts_any_server(eap) => Some(Warning::AnyServer {
+    let any_server = networks(config).filter_map(|(interface, network)| {
+        let Security::Eap(eap) = &network.security else { return None };
+        trusts_any_server(eap).then(|| Warning::AnyServer {
             interface: interface.to_owned(),
             ssid: network.ssid.to_string(),
             authority: eap.ca_cert.is_some(),
-        }),
-        _ => None,
+        })
     });
     exposed.chain(any_server).collect()
 }
