@@ -181,9 +181,9 @@ impl<'a> Daemon<'a> {
         command.arg("--state").arg(self.directory.path().join("state"));
         command.env("NOTIFY_SOCKET", &notify_path).env_remove("WATCHDOG_USEC").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let etc = self.directory.path().join("etc");
-        fs::create_dir_all(&etc).context(|| "making a place for the daemon's /etc".to_owned())?;
-        self.child = Some(self.host.spawn_with_own_etc(&mut command, &etc)?);
+        let place = self.directory.path().join("own");
+        fs::create_dir_all(&place).context(|| "making a place for the daemon's own files".to_owned())?;
+        self.child = Some(self.host.spawn_apart(&mut command, &place)?);
         Ok(notify)
     }
 

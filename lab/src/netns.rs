@@ -97,20 +97,20 @@ impl Namespace {
         })?
     }
 
-    /// The same for the daemon, with an /etc of its own that begins as the machine's: what it writes there is for nobody
-    /// else to see, and gone with it. `place` is an empty directory for that. (A guest's /etc is nobody else's anyway.)
+    /// The same for the daemon, with /etc and /run of its own that begin as the machine's: what it writes there is for
+    /// nobody else to see, and gone with it. `place` is an empty directory for that. (A guest's /etc is nobody else's anyway.)
     ///
     /// # Errors
     ///
     /// When it cannot be started, or the kernel has no overlay file system.
-    pub(crate) fn spawn_with_own_etc(&self, command: &mut Command, place: &Path) -> Result<Child> {
+    pub(crate) fn spawn_apart(&self, command: &mut Command, place: &Path) -> Result<Child> {
         use std::os::unix::process::CommandExt as _;
         command.process_group(0);
         self.within(|| {
             if qemu::in_guest() {
                 own_sys()?;
             } else if !uml::in_guest() {
-                own_etc(place)?;
+                own_places(place)?;
             }
             command.spawn().map_err(|error| start_error(command, error))
         })?
@@ -247,19 +247,23 @@ fn own_mounts() -> Result<()> {
         .context(|| "keeping mounts to ourselves".to_owned())
 }
 
-/// Gives the calling thread, and what it starts, a copy of /etc.
-fn own_etc(place: &Path) -> Result<()> {
+/// Gives the calling thread, and what it starts, copies of the places where programs tell each other what to do.
+fn own_places(place: &Path) -> Result<()> {
     own_mounts()?;
     let none: Option<&str> = None;
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), none)
         .context(|| format!("mounting a tmpfs on {}", place.display()))?;
-    let [upper, work] = ["upper", "work"].map(|name| place.join(name));
-    for directory in [&upper, &work] {
-        fs::create_dir(directory).context(|| format!("making {}", directory.display()))?;
+    for lower in ["/etc", "/run"] {
+        let [upper, work] =
+            ["upper", "work"].map(|layer| place.join(format!("{layer}{}", lower.replace('/', "-"))));
+        for directory in [&upper, &work] {
+            fs::create_dir(directory).context(|| format!("making {}", directory.display()))?;
+        }
+        let layers = format!("lowerdir={lower},upperdir={},workdir={}", upper.display(), work.display());
+        mount(Some("overlay"), lower, Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
+            .context(|| format!("laying an overlay on {lower}"))?;
     }
-    let layers = format!("lowerdir=/etc,upperdir={},workdir={}", upper.display(), work.display());
-    mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
-        .context(|| "laying an overlay on /etc".to_owned())
+    Ok(())
 }
 
 /// Ends everything in a namespace of ours and removes it.

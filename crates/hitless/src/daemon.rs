@@ -8,6 +8,7 @@ mod bond;
 mod dhcp;
 mod dns;
 mod ip;
+mod others;
 mod pace;
 mod peers;
 mod preflight;
@@ -44,6 +45,7 @@ use tokio::sync::mpsc;
 
 use self::bond::{Beside, BondTask, Completed, Work};
 use self::dns::NameServers;
+use self::others::Others;
 use self::pace::Pace;
 use self::requests::PendingReply;
 use self::service::Service;
@@ -131,6 +133,7 @@ struct Daemon {
     last_resumed: Option<Instant>,
     stations: Stations,
     name_servers: NameServers,
+    others: Others,
     server: Server,
     requests: mpsc::Receiver<Request>,
     heard: mpsc::Receiver<Heard>,
@@ -183,6 +186,7 @@ impl Daemon {
             last_resumed: None,
             stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
             name_servers: NameServers::new(&options.state),
+            others: Others::new(),
             server,
             requests,
             heard,
@@ -199,7 +203,9 @@ impl Daemon {
         tracing::info!("hitless {} on {}", env!("CARGO_PKG_VERSION"), options.socket.display());
         preflight::check(&daemon.tools, &config).await?;
         warn_of(&daemon.source, &config);
+        daemon.others.keep_off(config.bonds.iter()).await;
         daemon.add_bonds(&config.bonds).await?;
+        daemon.others.warn_of(config.bonds.iter());
         // Arguments tell of one bond, and nothing of others.
         if let ConfigSource::File(_) = daemon.source {
             daemon.remove_orphans(&config).await;

@@ -11,6 +11,7 @@ pub mod dhcp;
 pub mod driver;
 mod file;
 pub mod ledger;
+pub mod managers;
 pub mod resolver;
 pub mod server;
 pub mod wifi;

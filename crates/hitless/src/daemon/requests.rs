@@ -190,6 +190,7 @@ impl Daemon {
             checked.map_err(|error| Error::PortUnusable { port: port.to_owned(), reason: chain(&error) })?;
         }
         self.change_ports(id, |ports| ports.push(PortPattern::new(port)));
+        self.keep_others_off().await;
         self.present_all().await.map_err(|error| failed(&error))?;
         Ok(Check::Attached(port.to_owned()))
     }
@@ -241,7 +242,17 @@ impl Daemon {
         preflight::check(&self.tools, &config)
             .await
             .map_err(|error| Error::Refused { reason: chain(&error) })?;
-        self.adopt_config(&config).await.map_err(|error| failed(&error))
+        // Before a port is touched; where nothing comes of it, as before.
+        self.others.keep_off(config.bonds.iter()).await;
+        let adopted = self.adopt_config(&config).await;
+        self.keep_others_off().await;
+        self.others.warn_of(self.bonds.values().map(|bond| &bond.config));
+        adopted.map_err(|error| failed(&error))
+    }
+
+    /// Other managers know which interfaces are ours now.
+    async fn keep_others_off(&mut self) {
+        self.others.keep_off(self.bonds.values().map(|bond| &bond.config)).await;
     }
 
     /// Some things a bond is made with.
@@ -339,6 +350,7 @@ impl Daemon {
         }
         self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
         self.name_servers.settled().await;
+        self.keep_others_off().await;
         first.map_err(|error| failed(&error))
     }
 

@@ -1,0 +1,285 @@
+//! Managers that are told, and what is found of others, in directories of the test's own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt as _;
+use tempfile::TempDir;
+use zbus::message::Type;
+use zbus::{Connection, MessageStream};
+
+use super::*;
+use crate::dbus::testbus::TestBus;
+
+const KEYFILE: &str = "/run/NetworkManager/conf.d/90-hitless.conf";
+const NETWORK: &str = "/run/systemd/network/00-hitless-bond0.network";
+
+/// A machine made of files, with a bus.
+struct Machine {
+    root: TempDir,
+    bus: TestBus,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self { root: tempfile::tempdir().unwrap(), bus: TestBus::start() };
+        machine.process("thread-self", "net:[1]", "");
+        machine.process("1", "net:[1]", "init");
+        machine
+    }
+
+    fn places(&self) -> Places {
+        Places { bus: self.bus.bus(), root: self.root.path().to_owned() }
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::new(self.places())
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.places().at(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        fs::write(self.path(path), text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.path(path)).ok()
+    }
+
+    /// A process in a network namespace.
+    fn process(&self, pid: &str, network: &str, line: &str) {
+        self.write(&format!("/proc/{pid}/cmdline"), &line.replace(' ', "\0"));
+        self.write(&format!("/proc/{pid}/ns/mnt"), "");
+        symlink(network, self.path(&format!("/proc/{pid}/ns/net"))).unwrap();
+    }
+
+    /// What is found, as it is printed, without the machine's root.
+    fn findings(&self, bonds: &[Kept]) -> Vec<String> {
+        let root = self.root.path().to_str().unwrap().to_owned();
+        let found = findings(&self.places(), bonds);
+        found.into_iter().map(|finding| finding.to_string().replace(&root, "")).collect()
+    }
+}
+
+/// A manager that notes what it is asked, and what its file said then.
+struct FakeManager {
+    connection: Connection,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl FakeManager {
+    async fn start(machine: &Machine, name: &str, file: &'static str, refuses: bool) -> Self {
+        let connection = machine.bus.bus().connect().await.unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let path = machine.path(file);
+        tokio::spawn(serve(connection.clone(), heard.clone(), path, refuses));
+        connection.request_name(name).await.unwrap();
+        Self { connection, heard }
+    }
+
+    async fn network_manager(machine: &Machine) -> Self {
+        Self::start(machine, "org.freedesktop.NetworkManager", KEYFILE, false).await
+    }
+
+    async fn networkd(machine: &Machine) -> Self {
+        Self::start(machine, "org.freedesktop.network1", NETWORK, false).await
+    }
+
+    fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut self.heard.lock().unwrap())
+    }
+}
+
+async fn serve(connection: Connection, heard: Arc<Mutex<Vec<String>>>, file: PathBuf, mut refuses: bool) {
+    let mut stream = MessageStream::from(&connection);
+    while let Some(Ok(message)) = stream.next().await {
+        if message.message_type() != Type::MethodCall {
+            continue;
+        }
+        let header = message.header();
+        if std::mem::take(&mut refuses) {
+            connection.reply_error(&header, "org.example.Busy", &"not now").await.unwrap();
+            continue;
+        }
+        let flags: Option<u32> = message.body().deserialize().ok();
+        let flags = flags.map(|flags| flags.to_string()).unwrap_or_default();
+        let (path, member) = (header.path().unwrap(), header.member().unwrap());
+        let file = if file.exists() { "with its file" } else { "without" };
+        heard.lock().unwrap().push(format!("{path} {member}({flags}) {file}"));
+        connection.reply(&header, &()).await.unwrap();
+    }
+}
+
+fn bond(name: &str, interfaces: &[&str]) -> Kept {
+    let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
+    Kept { bond: name.to_owned(), interfaces, external: false }
+}
+
+fn told(outcomes: Vec<Outcome>) -> [Told; 2] {
+    let told: Vec<_> = outcomes.into_iter().map(|outcome| outcome.result.unwrap()).collect();
+    told.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn managers_are_told_once_and_let_go_of() {
+    let machine = Machine::new();
+    let (manager, networkd) =
+        (FakeManager::network_manager(&machine).await, FakeManager::networkd(&machine).await);
+    let bonds = [bond("bond0", &["eth0", "wlan0", "enx*"])];
+    let mut keeper = machine.keeper();
+    assert_eq!(told(keeper.keep_off(&bonds).await), [Told::Now; 2]);
+    let keyfile = machine.read(KEYFILE).unwrap();
+    let list = "unmanaged-devices+=interface-name:eth0;interface-name:wlan0;interface-name:enx*;\
+                interface-name:bond0-p;interface-name:bond0\n";
+    assert!(keyfile.ends_with(&format!("\n[keyfile]\n{list}")), "{keyfile}");
+    assert!(keyfile.starts_with("# hitless ") && keyfile.contains("`hitless down`"), "{keyfile}");
+    let network = machine.read(NETWORK).unwrap();
+    let text = "\n[Match]\nName=eth0 wlan0 enx* bond0-p bond0\n\n[Link]\nUnmanaged=yes\n";
+    assert!(network.ends_with(text), "{network}");
+    let mode = fs::metadata(machine.path(NETWORK)).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o644, "systemd-networkd is not root");
+    assert_eq!(manager.heard(), ["/org/freedesktop/NetworkManager Reload(1) with its file"]);
+    assert_eq!(networkd.heard(), ["/org/freedesktop/network1 Reload() with its file"]);
+
+    assert_eq!(told(keeper.keep_off(&bonds).await), [Told::Unchanged; 2]);
+    assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::Unchanged; 2], "the next daemon");
+    assert_eq!((manager.heard(), networkd.heard()), (vec![], vec![]));
+
+    assert_eq!(told(machine.keeper().let_go().await), [Told::Now; 2]);
+    assert_eq!(manager.heard(), ["/org/freedesktop/NetworkManager Reload(1) without"]);
+    assert_eq!(networkd.heard(), ["/org/freedesktop/network1 Reload() without"]);
+    for directory in [KEYFILE, NETWORK].map(|file| machine.path(file).parent().unwrap().to_owned()) {
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "nothing is left behind");
+    }
+}
+
+#[tokio::test]
+async fn a_bond_that_is_managed_elsewhere_stays_there() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("/run/NetworkManager")).unwrap();
+    let bonds = [Kept { external: true, ..bond("bond0", &["eth0"]) }];
+    assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::WhenItStarts, Told::NotThere]);
+    let keyfile = machine.read(KEYFILE).unwrap();
+    assert!(keyfile.ends_with("=interface-name:eth0;interface-name:bond0-p\n"), "{keyfile}");
+}
+
+#[tokio::test]
+async fn files_of_bonds_that_are_gone_go_and_others_stay() {
+    let machine = Machine::new();
+    let networkd = FakeManager::networkd(&machine).await;
+    machine.write("/run/systemd/network/10-netplan-eth0.network", "");
+    let mut keeper = machine.keeper();
+    drop(keeper.keep_off(&[bond("bond0", &["eth0"]), bond("bond1", &["eth1"])]).await);
+    assert_eq!(told(keeper.keep_off(&[bond("bond1", &["eth1"])]).await), [Told::NotThere, Told::Now]);
+    assert_eq!(networkd.heard().len(), 2);
+    let directory = machine.path("/run/systemd/network");
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["00-hitless-bond1.network", "10-netplan-eth0.network"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_said_and_tried_again() {
+    let machine = Machine::new();
+    let networkd = FakeManager::start(&machine, "org.freedesktop.network1", NETWORK, true).await;
+    let bonds = [bond("bond0", &["eth0"])];
+    let mut keeper = machine.keeper();
+    let outcome = keeper.keep_off(&bonds).await.pop().unwrap();
+    let error = outcome.result.unwrap_err().to_string();
+    assert!(error.contains("not now") && error.contains("networkctl reload"), "{error}");
+    assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::NotThere, Told::Now], "the next daemon");
+    assert_eq!(networkd.heard().len(), 1);
+    assert_eq!(told(keeper.keep_off(&bonds).await), [Told::NotThere, Told::Unchanged]);
+    networkd.connection.release_name("org.freedesktop.network1").await.unwrap();
+    assert_eq!(told(keeper.let_go().await), [Told::NotThere; 2]);
+    assert_eq!(machine.read(NETWORK), None, "also without anybody to tell");
+}
+
+#[tokio::test]
+async fn managers_of_other_namespaces_are_told_nothing() {
+    let machine = Machine::new();
+    machine.process(&std::process::id().to_string(), "net:[2]", "fake");
+    let networkd = FakeManager::networkd(&machine).await;
+    let bonds = [bond("bond0", &["eth0"])];
+    assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::NotThere; 2]);
+    assert_eq!((networkd.heard(), machine.read(NETWORK)), (vec![], None));
+}
+
+#[tokio::test]
+async fn a_machine_without_any_has_no_files_either() {
+    let mut machine = Machine::new();
+    machine.bus.end();
+    let bonds = [bond("bond0", &["eth0"])];
+    assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::NotThere; 2]);
+    assert!(!machine.path("/run").exists());
+}
+
+#[test]
+fn what_others_do_to_ports_is_found_and_named() {
+    let machine = Machine::new();
+    machine
+        .write("/etc/network/interfaces", "auto lo eth0\nsource interfaces.d/*\nsource-directory more.d\n");
+    machine.write("/etc/network/interfaces.d/wired", "iface eth0 inet dhcp\niface eth1 inet dhcp\n");
+    machine.write("/etc/network/more.d/wifi", "iface wlan0 inet manual\niface wlan0 inet6 auto\n");
+    machine.write("/etc/network/more.d/wifi.bak", "iface wlan0 inet static\n");
+    machine.write("/etc/netplan/50-cloud-init.yaml", "network:\n  ethernets:\n    eth0: {dhcp4: true}\n");
+    machine.write("/etc/NetworkManager/conf.d/x.conf", "[keyfile]\nunmanaged-devices=interface-name:eth*\n");
+    machine.write("/etc/systemd/network/00-all.network", "[Match]\nName=wl*\n[Network]\nDHCP=yes\n");
+    machine.write("/etc/systemd/network/10-all.network", "[Match]\nName=*\n[Network]\nDHCP=yes\n");
+    machine.write("/sys/class/net/eth0/ifindex", "3\n");
+    let state = "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/10-all.network\n";
+    machine.write("/run/systemd/netif/links/3", state);
+    machine.process("70", "net:[1]", "/sbin/dhclient -4 eth0");
+    machine.process("71", "net:[2]", "/sbin/dhclient -4 wlan0");
+    machine.process("72", "net:[1]", "dhcpcd: [manager] [ip4]");
+    machine.write("/etc/dhcpcd.conf", "denyinterfaces eth0 bond0-p\n");
+    let found = machine.findings(&[bond("bond0", &["eth0", "wlan0"])]);
+    let expected = [
+        "eth0: the DHCP client dhclient (process 70) runs on it; end it: `dhclient -x eth0`, or `kill 70`",
+        "eth0: ifupdown configures it by `iface eth0 inet dhcp` in /etc/network/interfaces.d/wired, at boot \
+         (`auto eth0`); run `ifdown eth0`, then comment the stanza out, or write `iface eth0 inet manual`",
+        "eth0: /etc/netplan/50-cloud-init.yaml has netplan configure it; remove `eth0:` from that file, and run \
+         `netplan apply`",
+        "eth0: systemd-networkd manages it, by /etc/systemd/network/10-all.network; it lets go of it while hitless \
+         runs; if it has not, `networkctl reload` (before systemd 244: `systemctl restart systemd-networkd`)",
+        "wlan0: /etc/NetworkManager/conf.d/x.conf sets `unmanaged-devices=`, which makes NetworkManager forget ours; \
+         write `unmanaged-devices+=` there, which adds to the list",
+        "wlan0: dhcpcd manages it; add `denyinterfaces wlan0` to /etc/dhcpcd.conf, before its first `interface` line, \
+         and restart dhcpcd",
+        "wlan0: ifupdown configures it by `iface wlan0 inet6 auto` in /etc/network/more.d/wifi; run `ifdown wlan0`, \
+         then comment the stanza out, or write `iface wlan0 inet6 manual`",
+        "wlan0: /etc/systemd/network/00-all.network sorts before ours, and systemd-networkd goes by it; rename it so \
+         that it begins with a higher number, or exclude the port in its `[Match]`",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn dhcpcd_is_fixed_when_asked_for_and_once() {
+    let machine = Machine::new();
+    let places = machine.places();
+    machine.write("/etc/real.conf", "hostname\ninterface eth0\nstatic x\n");
+    let real = machine.path("/etc/real.conf");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real.conf", machine.path("/etc/dhcpcd.conf")).unwrap();
+    let owner =
+        |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.gid(), found.mode())).unwrap();
+    let before = owner(&real);
+    let bonds = [bond("bond0", &["eth0"])];
+    let line = "denyinterfaces eth0 bond0-p";
+    assert_eq!(fix_dhcpcd(&places, &bonds).unwrap().as_deref(), Some(line));
+    let fixed = format!("hostname\n{line}\ninterface eth0\nstatic x\n");
+    assert_eq!(machine.read("/etc/real.conf"), Some(fixed.clone()));
+    assert_eq!(fix_dhcpcd(&places, &bonds).unwrap(), None);
+    assert_eq!((machine.read("/etc/dhcpcd.conf"), owner(&real)), (Some(fixed), before));
+    assert!(machine.path("/etc/dhcpcd.conf").is_symlink(), "the user's link stays");
+    assert_eq!(fs::read_dir(machine.path("/etc")).unwrap().count(), 2);
+}
