@@ -11,6 +11,7 @@ mod status;
 mod style;
 mod table;
 mod time;
+mod verify;
 mod watch;
 mod wifi;
 
@@ -61,6 +62,7 @@ fn dispatch(arguments: Arguments, runner: Runner, out: &mut impl Write) -> Resul
     match arguments.command {
         Command::Run(run) => run::run(run, socket, runner),
         Command::Status { bond, json } => status::status(socket, bond.as_deref(), json, out),
+        Command::Verify { bond, json } => verify::verify(socket, bond.as_deref(), json, out),
         Command::Watch { json } => watch::watch(socket, json, out),
         Command::Switch { bond, port } => call(socket, &Method::Switch { bond, port }),
         Command::Port(PortCommand::Add { bond, port }) => call(socket, &Method::AddPort { bond, port }),

@@ -14,4 +14,5 @@ pub mod ledger;
 pub mod managers;
 pub mod resolver;
 pub mod server;
+pub mod verify;
 pub mod wifi;

@@ -62,6 +62,27 @@ fn status_for_programs() {
     assert_eq!(serde_json::from_slice::<Status>(&output.stdout).unwrap().bonds.len(), 1);
 }
 
+/// In a network namespace of its own, where there is no bond, whatever this machine has. Needs root for that.
+#[test]
+fn verify_says_what_is_amiss_and_what_to_do() {
+    let fake = Fake::start();
+    let verify = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--net", env!("CARGO_BIN_EXE_hitless"), "--socket"]).arg(fake.socket()).arg("verify");
+        command.args(arguments).output().expect("this test needs unshare (util-linux)")
+    };
+    assert_snapshot!(show(&verify(&["bond0"]), fake.directory()));
+    let output = verify(&["--json"]);
+    assert_eq!(output.status.code(), Some(5));
+    let lines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let told: Vec<_> = lines.iter().map(|line| (&line["bond"], &line["check"], &line["verdict"])).collect();
+    assert_eq!(
+        serde_json::to_value(told).unwrap(),
+        serde_json::json!([["bond0", "link", "fails"], ["bond1", "link", "fails"]])
+    );
+    assert_eq!(verify(&["bond7"]).status.code(), Some(4));
+}
+
 #[test]
 fn colour_only_where_it_is_wanted() {
     let fake = Fake::start();
@@ -145,7 +166,8 @@ fn other_users_may_look_but_not_touch() {
 fn without_a_daemon() {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("hitless.sock");
-    for arguments in [["status"].as_slice(), &["watch"], &["switch", "bond0", "eth0"], &["reload"], &["down"]]
+    for arguments in
+        [["status"].as_slice(), &["verify"], &["watch"], &["switch", "bond0", "eth0"], &["reload"], &["down"]]
     {
         let output = at(&socket, arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{arguments:?}");

@@ -1,6 +1,6 @@
-//! Settings of single interfaces under /proc/sys/net/ipv6/conf.
+//! Settings of single interfaces under /proc/sys/net/ipv4/conf and /proc/sys/net/ipv6/conf.
 //!
-//! Those of the network namespace of the calling thread. A kernel without IPv6 has none of them, which is no error.
+//! Those of the network namespace of the calling thread. A kernel without IPv6 has none of its settings, which is no error.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +23,32 @@ pub enum Ipv6Setting {
     AcceptDad,
 }
 
+/// A setting of IPv4 on one interface, or on `all` of them; of the two, the greater one is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv4Setting {
+    /// Are packets dropped whose sender would not be answered: 0 no, 1 not through the same interface, 2 not through any?
+    RpFilter,
+    /// Which ARP requests are not answered: 0 none, 8 all, in between it depends on the addresses.
+    ArpIgnore,
+}
+
+impl Ipv4Setting {
+    fn file(self) -> &'static str {
+        match self {
+            Self::RpFilter => "rp_filter",
+            Self::ArpIgnore => "arp_ignore",
+        }
+    }
+
+    /// Its value; `None` where the interface is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(self, interface: &str) -> Result<Option<i32>, RequestError> {
+        read("ipv4", interface, self.file())
+    }
+}
+
 impl Ipv6Setting {
     fn file(self) -> &'static str {
         match self {
@@ -34,25 +60,12 @@ impl Ipv6Setting {
         }
     }
 
-    fn path(self, interface: &str) -> Result<String, Cause> {
-        if !is_valid_name(interface) {
-            return Err(invalid_name(interface));
-        }
-        Ok(format!("/proc/sys/net/ipv6/conf/{interface}/{}", self.file()))
-    }
-
     /// Its value; `None` where the kernel has no IPv6 or the interface is gone.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn get(self, interface: &str) -> Result<Option<i32>, RequestError> {
-        let request = || format!("read the setting {} of", self.file());
-        let path = self.path(interface).map_err(|cause| cause.of(request(), interface))?;
-        match fs::read_to_string(path) {
-            Ok(text) => Ok(text.trim().parse().ok()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Cause::from(error).of(request(), interface)),
-        }
+        read("ipv6", interface, self.file())
     }
 
     /// Set it. Returns the value that it had; `None` where the kernel has no IPv6 or the interface is gone, and
@@ -66,11 +79,28 @@ impl Ipv6Setting {
             return Ok(Some(before));
         }
         let request = || format!("set {} = {value} on", self.file());
-        let path = self.path(interface).map_err(|cause| cause.of(request(), interface))?;
+        let path = path("ipv6", interface, self.file()).map_err(|cause| cause.of(request(), interface))?;
         match fs::write(path, value.to_string()) {
             Ok(()) => Ok(Some(before)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Cause::from(error).of(request(), interface)),
         }
+    }
+}
+
+fn path(family: &str, interface: &str, file: &str) -> Result<String, Cause> {
+    if !is_valid_name(interface) {
+        return Err(invalid_name(interface));
+    }
+    Ok(format!("/proc/sys/net/{family}/conf/{interface}/{file}"))
+}
+
+fn read(family: &str, interface: &str, file: &str) -> Result<Option<i32>, RequestError> {
+    let request = || format!("read the setting {file} of");
+    let path = path(family, interface, file).map_err(|cause| cause.of(request(), interface))?;
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim().parse().ok()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Cause::from(error).of(request(), interface)),
     }
 }

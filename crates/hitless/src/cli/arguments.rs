@@ -27,6 +27,7 @@ Exit codes:
   2  wrong usage
   3  no daemon runs on the socket
   4  refused: no permission, or the daemon will not do it
+  5  verify: something does not hold
 
 Colour appears on a terminal only, and never where NO_COLOR is set.";
 
@@ -42,6 +43,20 @@ pub enum Command {
     Run(Run),
     /// Show bonds and their ports
     Status {
+        /// Only this bond
+        bond: Option<String>,
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that everything about a bond holds, and say what to do where it does not
+    ///
+    /// Looks at what the daemon and the kernel say, at addresses, routes, hardware addresses, Wi-Fi, settings that would be
+    /// in the way and other DHCP clients, and changes nothing. Each line has a mark: ✓ it holds, ✗ it does not, ? it could
+    /// not be found out (some of it only root may read), · there is nothing to judge, but something to know.
+    ///
+    /// The exit code is 0 if nothing fails (and, for root, nothing could not be found out), else 5.
+    Verify {
         /// Only this bond
         bond: Option<String>,
         /// As one line of JSON

@@ -17,6 +17,7 @@ pub(super) enum Exit {
     Usage = 2,
     NoDaemon = 3,
     Refused = 4,
+    Unverified = 5,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,0 +1,154 @@
+//! `hitless verify`: the checklist, line by line.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstyle::Style;
+use hitless_api::{Bond, Client, ClientError, Error};
+use hitless_linux::netlink::Netlink;
+use nix::unistd::geteuid;
+use serde::Serialize;
+
+use super::failure::{Exit, Failure};
+use super::style::{self, clean};
+use super::write_json;
+use crate::verify::{self, Line, Verdict, collect};
+
+/// A line of the checklist for programs.
+#[derive(Serialize)]
+struct Entry<'a> {
+    bond: &'a str,
+    #[serde(flatten)]
+    line: &'a Line,
+}
+
+pub(super) fn verify(
+    socket: &Path,
+    only: Option<&str>,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let mut bonds = Client::connect(socket)?.status()?;
+    if let Some(name) = only {
+        bonds.retain(|bond| bond.name == name);
+        if bonds.is_empty() {
+            return Err(ClientError::from(Error::NoSuchBond { bond: name.to_owned() }).into());
+        }
+    }
+    let lists = checklists(bonds)?;
+    if json {
+        let entries =
+            lists.iter().flat_map(|(bond, lines)| lines.iter().map(|line| Entry { bond: &bond.name, line }));
+        write_json(out, &entries.collect::<Vec<_>>())?;
+    } else {
+        human(&lists, out)?;
+    }
+    let privileged = geteuid().is_root();
+    let all_hold = !lists.is_empty() && lists.iter().all(|(_, lines)| verify::all_hold(lines, privileged));
+    if all_hold { Ok(()) } else { Err(Failure::silent(Exit::Unverified)) }
+}
+
+fn checklists(bonds: Vec<Bond>) -> Result<Vec<(Bond, Vec<Line>)>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::from_error(&error))?;
+    runtime.block_on(async {
+        let netlink = Netlink::requests().map_err(|error| Failure::from_error(&error))?;
+        let mut lists = Vec::new();
+        for bond in bonds {
+            let facts = collect::facts(&netlink, bond).await.map_err(|error| Failure::from_error(&error))?;
+            let lines = verify::checklist(&facts);
+            lists.push((facts.bond, lines));
+        }
+        Ok(lists)
+    })
+}
+
+fn human(lists: &[(Bond, Vec<Line>)], out: &mut impl Write) -> io::Result<()> {
+    let strong = style::STRONG;
+    if lists.is_empty() {
+        writeln!(out, "The daemon has no bonds.")?;
+    }
+    for (n, (bond, lines)) in lists.iter().enumerate() {
+        if n > 0 {
+            writeln!(out)?;
+        }
+        let (name, mode, driver) = (clean(&bond.name), clean(&bond.mode), bond.driver.as_str());
+        writeln!(out, "{strong}{name}{strong:#}  {mode} on {driver}")?;
+        let width = lines.iter().map(|line| line.check.len()).max().unwrap_or(0);
+        for line in lines {
+            write_line(line, width, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_line(line: &Line, width: usize, out: &mut impl Write) -> io::Result<()> {
+    let (mark, colour) = mark(line.verdict);
+    writeln!(out, "  {colour}{mark}{colour:#} {:width$}  {}", line.check, clean(&line.seen))?;
+    if let Some(remedy) = &line.remedy {
+        let strong = style::STRONG;
+        writeln!(out, "    {:width$}  {strong}→{strong:#} {}", "", clean(remedy))?;
+    }
+    Ok(())
+}
+
+fn mark(verdict: Verdict) -> (char, Style) {
+    match verdict {
+        Verdict::Holds => ('✓', style::GOOD),
+        Verdict::Fails => ('✗', style::BAD),
+        Verdict::Unknown => ('?', style::UNSURE),
+        Verdict::Note => ('·', style::FAINT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use hitless_api::Driver;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_aligned_and_remedies_below() {
+        let bond = Bond {
+            name: "bond0".to_owned(),
+            driver: Driver::Ebpf,
+            mode: "active-backup".to_owned(),
+            active: None,
+            primary: None,
+            carrier: false,
+            mac: None,
+            fail_over_mac: "none".to_owned(),
+            fail_over_mac_reason: None,
+            ports: Vec::new(),
+            last_failover: None,
+            dhcp: None,
+        };
+        let line = |check, verdict, seen: &str, remedy: Option<&str>| Line {
+            check,
+            verdict,
+            seen: seen.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let lines = vec![
+            line("link", Verdict::Holds, "it is up", None),
+            line("active-port", Verdict::Fails, "eth\u{1b}0", Some("hitless switch bond0 eth0")),
+            line("driver", Verdict::Unknown, "not for you", None),
+            line("wifi", Verdict::Note, "no port is Wi-Fi", None),
+        ];
+        let mut out = Vec::new();
+        human(&[(bond, lines)], &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        assert_eq!(
+            anstream::adapter::strip_str(&shown).to_string(),
+            "bond0  active-backup on ebpf
+  ✓ link         it is up
+  ✗ active-port  eth\u{fffd}0
+                 → hitless switch bond0 eth0
+  ? driver       not for you
+  · wifi         no port is Wi-Fi
+"
+        );
+    }
+}
