@@ -124,6 +124,7 @@ mod tests {
             ports: Vec::new(),
             last_failover: None,
             dhcp: None,
+            dns: None,
         };
         let line = |check, verdict, seen: &str, remedy: Option<&str>| Line {
             check,

@@ -86,6 +86,7 @@ fn healthy() -> Facts {
         ],
         last_failover: None,
         dhcp: None,
+        dns: None,
     };
     let mut own = interface(9, "bond0");
     own.addresses = vec![address(5)];
