@@ -41,6 +41,8 @@ pub(super) struct Dhcp {
     id: BondId,
     heard: mpsc::Sender<Heard>,
     listener: Option<Listener>,
+    /// Why nothing can be heard.
+    complaint: Option<String>,
     /// How long the machine has slept since the client began. Leases run on meanwhile, and the daemon's clock does not.
     slept: Duration,
 }
@@ -79,6 +81,7 @@ impl Dhcp {
             id: bond.id,
             heard,
             listener: None,
+            complaint: None,
             slept: Duration::ZERO,
         }
     }
@@ -126,8 +129,9 @@ impl Dhcp {
             Some(mac) => {
                 // Before anything is asked that could be answered.
                 if let Err(error) = self.listen() {
-                    return tracing::warn!("{}: no DHCP, will be tried again: {error}", self.name);
+                    return self.complain(&error);
                 }
+                self.complaint = None;
                 self.client.handle(self.time(now), Event::Up { mac });
             }
             None => self.client.handle(self.time(now), Event::Down),
@@ -157,6 +161,15 @@ impl Dhcp {
     pub(super) fn timeout(&mut self, now: Instant) {
         if self.deadline().is_some_and(|at| at <= now) {
             self.client.handle_timeout(self.time(now));
+        }
+    }
+
+    /// Once, however often it is tried again.
+    fn complain(&mut self, error: &RequestError) {
+        let complaint = chain(error);
+        if self.complaint.as_ref() != Some(&complaint) {
+            tracing::warn!("{}: no DHCP, will be tried again: {complaint}", self.name);
+            self.complaint = Some(complaint);
         }
     }
 

@@ -390,6 +390,10 @@ impl<'a> Visit<'a> {
         let Some(ssid) = station.network.clone().filter(|_| self.joined.is_none()) else { return };
         let details = self.session.diagnostics(path).await.unwrap_or_default();
         let text = |key: &str| details.get(key).and_then(|value| <&str>::try_from(value).ok());
+        // It is not in for good yet, or out again: the next look says which.
+        if text("Security") == Some("") {
+            return;
+        }
         if let Some(fault) = self.not_as_wanted(&ssid, text("Security")) {
             let network = self.task.wishes.wants(&ssid).cloned();
             if let Err(error) = self.session.leave(path).await {
