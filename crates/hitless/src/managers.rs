@@ -232,12 +232,17 @@ impl fmt::Display for Finding {
 
 /// What others do to these bonds' ports, and cannot be told by us not to. Reads; changes nothing.
 pub fn findings(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
-    let processes = processes::of_this_network(places);
+    let mut found = arrangements(places, bonds);
+    found.extend(clients::findings(places, bonds, &processes::of_this_network(places)));
+    found
+}
+
+/// The same as far as it is by configuration: without what merely runs now.
+pub fn arrangements(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     let mut found = overruled::findings(places, bonds);
-    found.extend(dhcpcd::findings(places, bonds, &processes));
+    found.extend(dhcpcd::findings(places, bonds, &processes::of_this_network(places)));
     found.extend(ifupdown::findings(places, bonds));
     found.extend(netplan::findings(places, bonds));
-    found.extend(clients::findings(places, bonds, &processes));
     found.sort();
     found.dedup();
     found

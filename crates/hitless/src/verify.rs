@@ -7,6 +7,7 @@ mod addresses;
 pub mod clients;
 pub mod collect;
 mod kernel;
+mod others;
 mod ports;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use hitless_linux::route::Route;
 use serde::Serialize;
 
 use self::clients::Client;
+use crate::managers::Finding;
 
 /// What was read, or why it could not be.
 pub type Seen<T> = Result<T, String>;
@@ -34,6 +36,8 @@ pub struct Facts {
     pub datapath: Seen<Option<Datapath>>,
     /// The DHCP clients that run.
     pub clients: Seen<Vec<Client>>,
+    /// What other managers are set up to do to its ports.
+    pub others: Vec<Finding>,
 }
 
 /// What the kernel says of an interface.
@@ -138,6 +142,7 @@ pub fn checklist(facts: &Facts) -> Vec<Line> {
         addresses::of_ports(facts),
         addresses::of_the_bond(facts, bond),
         clients::line(facts),
+        others::line(facts),
         wifi::mac(facts, bond),
         wifi::association(&facts.bond),
         ports::segment(&facts.bond),

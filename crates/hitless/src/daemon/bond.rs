@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided here. What happened is put into the machine's words, and its actions into the driver's.
 
+mod lease;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,7 +12,6 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use hitless_core::config::FailOverMac;
-use hitless_core::dhcp::Event as DhcpEvent;
 use hitless_core::event::{
     Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, PortSnapshot, Snapshot,
     Waiting,
@@ -18,7 +19,7 @@ use hitless_core::event::{
 use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::time::Instant;
-use hitless_core::wifi::{Ssid, StationState};
+use hitless_core::wifi::Ssid;
 use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
@@ -26,8 +27,7 @@ use hitless_linux::rfkill;
 use hitless_linux::wireless::WirelessEvent;
 use tokio::sync::mpsc;
 
-use super::dhcp::{self, Dhcp};
-use super::dns;
+use super::dhcp::Dhcp;
 use super::ip::{self, Wanted};
 use super::pace::Pace;
 use super::radios::Radios;
@@ -35,10 +35,9 @@ use super::sockets::{Heard, Sockets};
 use super::stations::Member;
 use super::{BondId, peers};
 use crate::causes::chain;
-use crate::config::{Bond, Dhcp4, MacChoice};
+use crate::config::{Bond, MacChoice};
 use crate::driver::ebpf::parked_name;
 use crate::driver::{Driver, DriverError, TWO_RADIOS, Tools};
-use crate::resolver::Dns;
 
 /// How often what the driver has is compared with what the machine wants, when nothing calls for it.
 const OBSERVE: Duration = Duration::from_secs(5);
@@ -48,9 +47,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a bond waits for a carrier before it gets its addresses without one.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The least size of packets that IPv6 works with (RFC 8200 section 5).
-const LEAST_MTU: u32 = 1280;
 
 /// Something that took a request is done.
 pub(super) struct Completed {
@@ -641,17 +637,6 @@ impl BondTask {
         }))
     }
 
-    /// The configuration with the size that a server names, where none is configured and the bond has another.
-    fn sized_by_lease(&self) -> Option<Bond> {
-        let mtu = self.dhcp.as_ref().and_then(Dhcp::lease)?.parameters.mtu?;
-        // Below that there is no IPv6; a server that names less means something else.
-        let mtu = u32::from(mtu).max(LEAST_MTU);
-        let other = self.config.ip.mtu.is_none() && self.own_link.is_none_or(|own| own.mtu != mtu);
-        let mut config = self.config.clone();
-        config.ip.mtu = Some(mtu);
-        other.then_some(config)
-    }
-
     /// When the bond gets its addresses. One that someone has switched off keeps no routes: not before it is on again.
     fn address_at(&self) -> Option<Instant> {
         let Addressing { from, by } = self.addressing?;
@@ -662,69 +647,6 @@ impl BondTask {
     /// The bond is to have the addresses that are configured.
     pub(super) fn address_soon(&mut self, now: Instant) {
         self.addressing = Some(Addressing { from: now, by: now + PATIENCE });
-    }
-
-    // ---- DHCP ----------------------------------------------------------------------------------------------------
-
-    /// The configuration says whether there is a client, and how it works.
-    pub(super) fn configure_dhcp(&mut self, now: Instant) {
-        match (&self.config.ip.dhcp4, &mut self.dhcp) {
-            (Dhcp4::On(config), Some(dhcp)) => dhcp.configure(now, config),
-            (Dhcp4::On(config), none) => {
-                let bond = dhcp::For { id: self.id, name: &self.config.name, index: self.driver.index() };
-                *none = Some(Dhcp::new(now, &bond, config, &self.state, self.heard.clone()));
-            }
-            (Dhcp4::Off | Dhcp4::External, Some(_)) => self.release_lease(now),
-            (Dhcp4::Off | Dhcp4::External, None) => {}
-        }
-    }
-
-    /// The address is not needed any more, and others may have it.
-    pub(super) fn release_lease(&mut self, now: Instant) {
-        if let Some(mut dhcp) = self.dhcp.take() {
-            dhcp.told(now, DhcpEvent::Release);
-            publish_dhcp(&self.config.name, &dhcp.drain(now));
-        }
-    }
-
-    /// Tells the client what has become of the bond, and has it say what it wants to. What it has got is applied.
-    fn lead_dhcp(&mut self, now: Instant, notices: &[Notice]) {
-        let Some(mut dhcp) = self.dhcp.take() else { return };
-        let snapshot = self.snapshot();
-        let own = self.own_link.and_then(|own| own.mac).or(snapshot.mac);
-        let is_up = snapshot.carrier && self.own_link.is_none_or(|own| own.up);
-        let ports = snapshot.ports.iter().filter_map(|port| port.permanent_mac);
-        let seen = self.ports.values().filter_map(|seen| seen.link.mac);
-        dhcp.link(now, own.filter(|_| is_up), own.into_iter().chain(ports).chain(seen).collect());
-        if notices.iter().any(|notice| matches!(notice, Notice::Failover(_))) {
-            dhcp.told(now, DhcpEvent::FailedOver);
-        }
-        if self.has_joined_another(&snapshot) {
-            dhcp.told(now, DhcpEvent::NetworkChanged);
-        }
-        let news = dhcp.drain(now);
-        publish_dhcp(&self.config.name, &news);
-        if Wanted::of(&self.config.ip, dhcp.lease()) != self.addresses {
-            self.addressing.get_or_insert(Addressing { from: now, by: now + PATIENCE });
-        }
-        self.dhcp = Some(dhcp);
-    }
-
-    /// The name servers and search domains that it has.
-    pub(super) fn name_servers(&self) -> (String, u32, Dns) {
-        let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
-        (self.config.name.clone(), self.driver.index(), dns::of(&self.config.ip, lease))
-    }
-
-    /// Is the active port in another network than the one that was joined last?
-    fn has_joined_another(&mut self, snapshot: &Snapshot) -> bool {
-        let active = snapshot.ports.iter().find(|port| port.active);
-        let state = active.and_then(|port| port.station.as_ref()).map(|station| &station.state);
-        let Some(ssid) = state.and_then(StationState::association).and_then(|at| at.ssid.clone()) else {
-            return false;
-        };
-        let before = self.network.replace(ssid);
-        before.is_some() && before != self.network
     }
 
     /// The machine has slept, and may be anywhere.
@@ -804,13 +726,6 @@ impl BondTask {
             }
             completed(bond, Completion::StrangersReturned)
         }))
-    }
-}
-
-/// Says what has become of a bond's lease.
-fn publish_dhcp(bond: &str, news: &[hitless_core::dhcp::Notice]) {
-    for notice in news {
-        tracing::info!("{bond}: DHCP: {notice}");
     }
 }
 

@@ -10,6 +10,7 @@ use hitless_linux::sysctl::{Ipv4Setting, Ipv6Setting};
 
 use super::{Bonding, Datapath, Facts, Interface, Seen, Settings, clients};
 use crate::causes::chain;
+use crate::managers::{self, Kept, Places};
 
 /// The name under which the kernel keeps what holds for all interfaces.
 const ALL: &str = "all";
@@ -32,7 +33,13 @@ pub async fn facts(netlink: &Netlink, bond: api::Bond) -> Result<Facts, RequestE
         (api::Driver::Ebpf, Some(index)) => datapath(index, &bond),
         (api::Driver::Ebpf | api::Driver::Kernel, _) => Ok(None),
     };
-    Ok(Facts { bond, interfaces, datapath, clients: clients::collect() })
+    let kept = Kept {
+        bond: bond.name.clone(),
+        interfaces: bond.ports.iter().map(|port| port.name.clone()).collect(),
+        external: bond.dhcp.is_none(),
+    };
+    let others = managers::arrangements(&Places::default(), &[kept]);
+    Ok(Facts { bond, interfaces, datapath, clients: clients::collect(), others })
 }
 
 async fn interface(netlink: &Netlink, link: Link) -> Result<Interface, RequestError> {

@@ -98,6 +98,7 @@ fn healthy() -> Facts {
         interfaces: vec![interface(2, "eth0"), interface(3, "wlan0"), stranger, own],
         datapath: Ok(Some(Datapath { attached: vec![2, 3], transmit: vec![2] })),
         clients: Ok(Vec::new()),
+        others: Vec::new(),
     }
 }
 
@@ -197,6 +198,14 @@ fn one_thing_at_a_time() {
             link(facts, "bond0").addresses.push(other);
         }),
         ("dhcp-clients", |facts| facts.clients = client(&["-v", "eth0"], Some(true))),
+        ("other-managers", |facts| {
+            facts.others = vec![Finding {
+                port: "eth0".to_owned(),
+                manager: "ifupdown".to_owned(),
+                text: "/etc/network/interfaces has a stanza for it".to_owned(),
+                remedy: "remove it".to_owned(),
+            }];
+        }),
         ("dhcp-clients", |facts| {
             dhcp(facts, Some("192.168.1.5"));
             facts.clients = client(&["-ibond0"], Some(true));
