@@ -234,6 +234,8 @@ impl fmt::Display for Finding {
 pub fn findings(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     let mut found = arrangements(places, bonds);
     found.extend(clients::findings(places, bonds, &processes::of_this_network(places)));
+    found.sort();
+    found.dedup();
     found
 }
 
