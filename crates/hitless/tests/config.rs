@@ -610,6 +610,8 @@ fn files_with_a_secret() -> Vec<String> {
         network("psk = \"SECRET\\q\""),
         network("SECRET"),
         network("\"SECRET"),
+        network("[ \"SECRET\""),
+        network("[SECRET"),
         network(&format!("{EAP}private-key-password = \"SECRET\"")),
         network(&format!("{EAP}password = \"SECRET\"")),
         format!("{bond}psk = \"SECRET\""),

@@ -21,19 +21,25 @@ pub(super) fn status(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let mut bonds = Client::connect(socket)?.status()?;
-    if let Some(name) = only {
-        bonds.retain(|bond| bond.name == name);
-        if bonds.is_empty() {
-            return Err(ClientError::from(Error::NoSuchBond { bond: name.to_owned() }).into());
-        }
-    }
+    let bonds = bonds(socket, only)?;
     if json {
         write_json(out, &Status { bonds })?;
     } else {
         human(&bonds, out)?;
     }
     Ok(())
+}
+
+/// All bonds, or the one of this name.
+pub(super) fn bonds(socket: &Path, only: Option<&str>) -> Result<Vec<Bond>, ClientError> {
+    let mut bonds = Client::connect(socket)?.status()?;
+    if let Some(name) = only {
+        bonds.retain(|bond| bond.name == name);
+        if bonds.is_empty() {
+            return Err(Error::NoSuchBond { bond: name.to_owned() }.into());
+        }
+    }
+    Ok(bonds)
 }
 
 fn human(bonds: &[Bond], out: &mut impl Write) -> io::Result<()> {

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::Style;
-use hitless_api::{Bond, Client, ClientError, Error};
+use hitless_api::Bond;
 use hitless_linux::netlink::Netlink;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
+use super::status;
 use super::style::{self, clean};
 use super::write_json;
 use crate::verify::{self, Line, Verdict, collect};
@@ -28,14 +29,7 @@ pub(super) fn verify(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let mut bonds = Client::connect(socket)?.status()?;
-    if let Some(name) = only {
-        bonds.retain(|bond| bond.name == name);
-        if bonds.is_empty() {
-            return Err(ClientError::from(Error::NoSuchBond { bond: name.to_owned() }).into());
-        }
-    }
-    let lists = checklists(bonds)?;
+    let lists = checklists(status::bonds(socket, only)?)?;
     if json {
         let entries =
             lists.iter().flat_map(|(bond, lines)| lines.iter().map(|line| Entry { bond: &bond.name, line }));

@@ -175,10 +175,13 @@ impl<'t> Scanner<'t> {
         self.broken = false;
         let end = match content.find(']') {
             Some(at) => at + content.bytes().skip(at).take_while(|byte| *byte == b']').count(),
-            // What follows a name that does not end may be anything.
-            None if self.wireless => content.find('.').unwrap_or(content.len()),
+            // What follows a name that does not end may be anything, and so may one that we do not know.
+            None if self.wireless => content.find("wifi").filter(|_| first == "wifi").map_or(1, |at| at + 4),
             None => content.find(['"', '\'', ' ', '\t', '=']).unwrap_or(content.len()),
         };
+        // What has these in it is no name of ours.
+        let is_odd = content.contains(['"', '\'', '#', '=']) && self.wireless && first != "wifi";
+        let end = if is_odd { 1 } else { end };
         self.hide(self.at + end..self.at + content.len());
         self.at += content.len();
     }

@@ -16,7 +16,7 @@ use hitless_linux::error::RequestError;
 use tokio::sync::mpsc;
 
 use super::BondId;
-use super::sockets::{Heard, LONGEST, Listener, Sockets};
+use super::sockets::{Heard, Listener, Sockets, hand_up};
 use crate::causes::chain;
 use crate::config::DhcpConfig;
 use crate::dhcp::identity;
@@ -178,22 +178,7 @@ impl Dhcp {
             return Ok(());
         }
         let socket = DhcpSocket::open(self.bond.0, &self.name)?;
-        let (bond, port, heard) = (self.id, self.bond, self.heard.clone());
-        self.listener = Some(Listener::start(async move {
-            let mut buffer = vec![0; LONGEST];
-            loop {
-                let length = match socket.recv(&mut buffer).await {
-                    Ok(length) => length,
-                    Err(error) if error.is_down() => continue,
-                    Err(_) => break,
-                };
-                let frame = buffer.get(..length).unwrap_or_default().to_vec();
-                if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame })
-                {
-                    break;
-                }
-            }
-        }));
+        self.listener = Some(Listener::start(hand_up(socket, self.id, self.bond, self.heard.clone())));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use hitless_core::event::PortId;
 use hitless_core::mac::MacAddr;
+use hitless_linux::dhcp::DhcpSocket;
 use hitless_linux::error::RequestError;
 use hitless_linux::packet::{PortSocket, SendSocket};
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use super::BondId;
 pub(super) const QUEUE: usize = 64;
 
 /// The longest frame that is looked at.
-pub(super) const LONGEST: usize = 2048;
+const LONGEST: usize = 2048;
 
 /// A frame that was heard.
 #[derive(Debug)]
@@ -86,24 +87,7 @@ impl Sockets {
     ) -> Result<(), RequestError> {
         let socket = PortSocket::open(port.0, name)?;
         also.map_or(Ok(()), |also| socket.accept(also))?;
-        let (bond, heard) = (self.bond, self.heard.clone());
-        let listener = Listener::start(async move {
-            let mut buffer = vec![0; LONGEST];
-            loop {
-                let length = match socket.recv(&mut buffer).await {
-                    Ok(length) => length,
-                    // It may be switched on again.
-                    Err(error) if error.is_down() => continue,
-                    // The port is gone; the machine hears of that by itself.
-                    Err(_) => break,
-                };
-                let frame = buffer.get(..length).unwrap_or_default().to_vec();
-                if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame })
-                {
-                    break;
-                }
-            }
-        });
+        let listener = Listener::start(hand_up(socket, self.bond, port, self.heard.clone()));
         self.listeners.insert(port, listener);
         Ok(())
     }
@@ -123,5 +107,41 @@ impl Sockets {
     pub(super) fn forget(&mut self, port: PortId) {
         self.senders.remove(&port);
         self.listeners.remove(&port);
+    }
+}
+
+/// A socket that hears frames on one interface.
+pub(super) trait Hears: Send + Sync + 'static {
+    /// Waits for a frame, and says how long it is.
+    fn hear(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, RequestError>> + Send;
+}
+
+impl Hears for PortSocket {
+    fn hear(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, RequestError>> + Send {
+        self.recv(buffer)
+    }
+}
+
+impl Hears for DhcpSocket {
+    fn hear(&self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, RequestError>> + Send {
+        self.recv(buffer)
+    }
+}
+
+/// Hands up every frame that is heard, as long as the interface is there.
+pub(super) async fn hand_up(socket: impl Hears, bond: BondId, port: PortId, heard: mpsc::Sender<Heard>) {
+    let mut buffer = vec![0; LONGEST];
+    loop {
+        let length = match socket.hear(&mut buffer).await {
+            Ok(length) => length,
+            // It may be switched on again.
+            Err(error) if error.is_down() => continue,
+            // The interface is gone; who needs to know hears of that by itself.
+            Err(_) => break,
+        };
+        let frame = buffer.get(..length).unwrap_or_default().to_vec();
+        if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame }) {
+            break;
+        }
     }
 }
