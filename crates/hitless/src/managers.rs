@@ -173,7 +173,7 @@ impl Keeper {
         Self { places }
     }
 
-    /// Keeps them off these bonds and no others. To be called before a port is touched, and whenever bonds or ports have
+    /// Keeps them off these bonds and no others; without any, everything is left to them again. To be called before a port is touched, and whenever bonds or ports have
     /// changed; where nothing has, nothing is written, and nobody is told. What failed is tried again by the next call.
     pub async fn keep_off(&mut self, bonds: &[Kept]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
@@ -181,11 +181,6 @@ impl Keeper {
             outcomes.push(Outcome { manager, result: self.tell(manager, bonds).await });
         }
         outcomes
-    }
-
-    /// Leaves everything to them again, after the last bond is gone.
-    pub async fn let_go(&mut self) -> Vec<Outcome> {
-        self.keep_off(&[]).await
     }
 
     async fn tell(&self, manager: Manager, bonds: &[Kept]) -> Result<Told, KeepError> {

@@ -152,7 +152,7 @@ async fn managers_are_told_once_and_let_go_of() {
     assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::Unchanged; 2], "the next daemon");
     assert_eq!((manager.heard(), networkd.heard()), (vec![], vec![]));
 
-    assert_eq!(told(machine.keeper().let_go().await), [Told::Now; 2]);
+    assert_eq!(told(machine.keeper().keep_off(&[]).await), [Told::Now; 2]);
     assert_eq!(manager.heard(), ["/org/freedesktop/NetworkManager Reload(1) without"]);
     assert_eq!(networkd.heard(), ["/org/freedesktop/network1 Reload() without"]);
     for directory in [KEYFILE, NETWORK].map(|file| machine.path(file).parent().unwrap().to_owned()) {
@@ -199,7 +199,7 @@ async fn what_is_refused_is_said_and_tried_again() {
     assert_eq!(networkd.heard().len(), 1);
     assert_eq!(told(keeper.keep_off(&bonds).await), [Told::NotThere, Told::Unchanged]);
     networkd.connection.release_name("org.freedesktop.network1").await.unwrap();
-    assert_eq!(told(keeper.let_go().await), [Told::NotThere; 2]);
+    assert_eq!(told(keeper.keep_off(&[]).await), [Told::NotThere; 2]);
     assert_eq!(machine.read(NETWORK), None, "also without anybody to tell");
 }
 
