@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::error::{IoContext as _, LabError, Result};
 use crate::netns::{Namespace, shown, start_error};
+use crate::running::Running;
 use crate::scratch;
 use crate::wait::{Look, until};
 
@@ -264,6 +265,15 @@ impl<'a> Daemon<'a> {
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.client(arguments)?;
         self.host.within(|| command.output().map_err(|error| start_error(&command, error)))?
+    }
+
+    /// Starts a command of the binary against this daemon that goes on for a while.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn begin_command(&self, arguments: &[&str]) -> Result<Running> {
+        Running::start(self.host, &mut self.client(arguments)?)
     }
 
     /// The same, when it has to succeed; what it printed.

@@ -25,6 +25,7 @@ pub mod netns;
 pub mod paced;
 mod process;
 pub mod qemu;
+pub mod running;
 pub mod samples;
 mod scratch;
 pub mod table;

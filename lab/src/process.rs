@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -56,6 +56,22 @@ impl Process {
                 None => Ok(Look::No(said())),
             }
         })
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self, log: &Path) -> Result<ExitStatus> {
+        let said = || fs::read_to_string(log).unwrap_or_default();
+        until(&format!("{} to end", self.name), PATIENCE, || {
+            let ended = self.child.try_wait().context(|| format!("waiting for {}", self.name))?;
+            Ok(ended.map_or_else(|| Look::No(said()), Look::Yes))
+        })
+    }
+
+    /// Sends it a signal that need not end it.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id())
+            .map_err(|_| LabError::Broken("an impossible process id".to_owned()))?;
+        kill(Pid::from_raw(pid), signal).context(|| format!("sending {signal} to {}", self.name))
     }
 
     /// Sends it a signal that ends it, and waits until it has.

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::error::{Error, ServiceError};
 use crate::frame::{self, Splitter};
 use crate::method::Method;
+use crate::trial::{Adopted, Adoption, Confirmed, NewBond, Verdict};
 use crate::types::{Bond, MonitorReply, Status};
 use crate::wifi::{AccessPoint, AccessPoints, Joined, Network, Networks, NewNetwork, Station, Stations};
 
@@ -122,6 +123,25 @@ impl Client {
         let (port, network) = (port.map(str::to_owned), Box::new(network));
         self.send(&Method::WifiConnect { port, network }, false)?;
         Ok(self.receive::<Joined>()?.station)
+    }
+
+    /// Builds a bond around interfaces in use, on trial.
+    pub fn adopt(&mut self, new: NewBond) -> Result<Adoption, ClientError> {
+        self.send(&Method::Adopt(new), false)?;
+        Ok(self.receive::<Adopted>()?.adoption)
+    }
+
+    /// Keeps the bond that is on trial.
+    pub fn confirm(&mut self) -> Result<Confirmed, ClientError> {
+        self.send(&Method::Confirm {}, false)?;
+        self.receive()
+    }
+
+    /// How a trial ends. Waits as long as it takes.
+    pub fn await_trial(mut self, bond: &str) -> Result<Verdict, ClientError> {
+        self.stream.set_read_timeout(None).map_err(|error| self.io(error))?;
+        self.send(&Method::AwaitTrial { bond: bond.to_owned() }, false)?;
+        self.receive()
     }
 
     /// Calls a method that returns nothing.

@@ -1,6 +1,6 @@
 //! The words that the daemon and its clients exchange: the Varlink interface `io.hitless`.
 //!
-//! Responsible for the interface file, a Rust type for every message in it ([`types`], [`wifi`], [`method`], [`error`]), the
+//! Responsible for the interface file, a Rust type for every message in it ([`types`], [`trial`], [`wifi`], [`method`], [`error`]), the
 //! framing (`frame`) and a small blocking [`client`]. Not responsible for serving: the daemon does that, under limits
 //! of its own. Nothing here knows the daemon's insides, so any client can be built on this crate alone.
 
@@ -10,12 +10,14 @@ pub mod client;
 pub mod error;
 pub mod frame;
 pub mod method;
+pub mod trial;
 pub mod types;
 pub mod wifi;
 
 pub use client::{Client, ClientError};
 pub use error::{Error, ServiceError};
 pub use method::{Call, Method};
+pub use trial::{Adopted, Adoption, Confirmed, NewBond, Session, Verdict};
 pub use types::{
     Bond, Cause, Dhcp, Dns, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port, Status,
 };

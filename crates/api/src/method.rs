@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::ServiceError;
+use crate::trial::NewBond;
 use crate::wifi::NewNetwork;
 use crate::{DESCRIPTION, INTERFACE};
 
@@ -52,6 +53,18 @@ pub enum Method {
     Down {
         /// The bond; `None`: all of them.
         bond: Option<String>,
+    },
+    /// Build a bond around interfaces in use, on trial.
+    #[serde(rename = "io.hitless.Adopt")]
+    Adopt(NewBond),
+    /// Keep the bond that is on trial.
+    #[serde(rename = "io.hitless.Confirm")]
+    Confirm {},
+    /// How a trial ends.
+    #[serde(rename = "io.hitless.AwaitTrial")]
+    AwaitTrial {
+        /// The bond.
+        bond: String,
     },
     /// All stations as they are now.
     #[serde(rename = "io.hitless.WifiStatus")]
@@ -105,6 +118,9 @@ impl Method {
             Self::RemovePort { .. } => "RemovePort",
             Self::Reload {} => "Reload",
             Self::Down { .. } => "Down",
+            Self::Adopt(_) => "Adopt",
+            Self::Confirm {} => "Confirm",
+            Self::AwaitTrial { .. } => "AwaitTrial",
             Self::WifiStatus {} => "WifiStatus",
             Self::WifiList { .. } => "WifiList",
             Self::WifiScan { .. } => "WifiScan",
@@ -129,6 +145,15 @@ impl Method {
             "RemovePort" => Self::RemovePort { bond: p.text("bond")?, port: p.text("port")? },
             "Reload" => Self::Reload {},
             "Down" => Self::Down { bond: p.optional_text("bond")? },
+            "Adopt" => Self::Adopt(NewBond {
+                ports: p.object("ports")?,
+                bond: p.optional_text("bond")?,
+                driver: p.optional("driver")?,
+                within_s: p.object("within_s")?,
+                session: p.optional("session")?,
+            }),
+            "Confirm" => Self::Confirm {},
+            "AwaitTrial" => Self::AwaitTrial { bond: p.text("bond")? },
             "WifiStatus" => Self::WifiStatus {},
             "WifiList" => Self::WifiList { port: p.optional_text("port")? },
             "WifiScan" => Self::WifiScan { port: p.optional_text("port")? },
@@ -243,6 +268,11 @@ impl Parameters {
                 Err(invalid(name))
             }
         }
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ServiceError> {
+        let value = self.0.remove(name).unwrap_or_default();
+        serde_json::from_value(value).map_err(|_| invalid(name))
     }
 
     /// What is wrong inside is not said: it may be a secret.

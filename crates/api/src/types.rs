@@ -52,6 +52,8 @@ pub struct Bond {
     pub dhcp: Option<Dhcp>,
     /// Name servers and search domains, where there are any.
     pub dns: Option<Dns>,
+    /// In how many seconds everything is put back as it was before, unless it is confirmed; `None`: it is not on trial.
+    pub unconfirmed_s: Option<u64>,
 }
 
 /// Name servers and search domains of a bond.

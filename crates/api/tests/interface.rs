@@ -12,9 +12,10 @@ use std::collections::BTreeSet;
 
 use hitless_api::method::{Call, Request};
 use hitless_api::{
-    AccessPoint, AccessPoints, Bond, Cause, DESCRIPTION, Dhcp, Dns, Driver, Duplex, Eap, EapMethod, Error,
-    Failover, INTERFACE, Joined, Kind, LinkState, Manager, Method, MonitorReply, Network, Networks,
-    NewNetwork, Notice, Port, SavedBy, Secret, Security, Station, Stations, Status, Wifi,
+    AccessPoint, AccessPoints, Adopted, Adoption, Bond, Cause, Confirmed, DESCRIPTION, Dhcp, Dns, Driver,
+    Duplex, Eap, EapMethod, Error, Failover, INTERFACE, Joined, Kind, LinkState, Manager, Method,
+    MonitorReply, Network, Networks, NewBond, NewNetwork, Notice, Port, SavedBy, Secret, Security, Session,
+    Station, Stations, Status, Verdict, Wifi,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -68,6 +69,32 @@ fn full_bond() -> Bond {
             search: vec!["home.arpa".to_owned()],
             via: text("resolvconf"),
         }),
+        unconfirmed_s: Some(60),
+    }
+}
+
+fn new_bond() -> NewBond {
+    NewBond {
+        ports: vec!["eth0".to_owned(), "wlan0".to_owned()],
+        bond: Some("bond0".to_owned()),
+        driver: Some(Driver::Ebpf),
+        within_s: 60,
+        session: Some(Session { local: "192.0.2.5:22".to_owned(), peer: "192.0.2.9:50000".to_owned() }),
+    }
+}
+
+fn adoption() -> Adoption {
+    Adoption {
+        bond: "bond0".to_owned(),
+        ports: vec!["eth0".to_owned(), "wlan0".to_owned()],
+        from: "eth0".to_owned(),
+        mac: "02:00:00:00:00:01".to_owned(),
+        addresses: vec!["192.0.2.5/24".to_owned()],
+        gateways: vec!["192.0.2.1".to_owned()],
+        confirm_within_s: 60,
+        section: "[bond.bond0]\n".to_owned(),
+        file: "/etc/hitless/hitless.toml".to_owned(),
+        notes: vec!["a DHCP client runs on eth0".to_owned()],
     }
 }
 
@@ -98,6 +125,7 @@ fn empty_bond() -> Bond {
         mac: None,
         fail_over_mac_reason: None,
         last_failover: None,
+        unconfirmed_s: None,
         dhcp,
         dns: bond.dns.map(|dns| Dns { via: None, ..dns }),
         ..bond
@@ -278,6 +306,12 @@ fn replies_have_the_same_fields() {
         let joined = Joined { station: station(wifi) };
         conforms(&serde_json::to_value(joined).unwrap(), &outputs("WifiConnect"), "WifiConnect");
     }
+    let adopted = Adopted { adoption: adoption() };
+    conforms(&serde_json::to_value(adopted).unwrap(), &outputs("Adopt"), "Adopt");
+    let confirmed = Confirmed { bond: "bond0".to_owned(), file: "hitless.toml".to_owned() };
+    conforms(&serde_json::to_value(confirmed).unwrap(), &outputs("Confirm"), "Confirm");
+    let verdict = Verdict { confirmed: true, text: "it stays".to_owned() };
+    conforms(&serde_json::to_value(verdict).unwrap(), &outputs("AwaitTrial"), "AwaitTrial");
     let networks = Networks { networks: networks() };
     conforms(&serde_json::to_value(networks).unwrap(), &outputs("WifiList"), "WifiList");
     let access_points = AccessPoints { access_points: access_points() };
@@ -299,8 +333,12 @@ fn every_method() -> Vec<Method> {
         Method::AddPort { bond: bond.clone(), port: port.clone() },
         Method::RemovePort { bond: bond.clone(), port },
         Method::Reload {},
-        Method::Down { bond: Some(bond) },
+        Method::Down { bond: Some(bond.clone()) },
         Method::Down { bond: None },
+        Method::Adopt(new_bond()),
+        Method::Adopt(NewBond { bond: None, driver: None, session: None, ..new_bond() }),
+        Method::Confirm {},
+        Method::AwaitTrial { bond },
         Method::WifiStatus {},
         Method::WifiList { port: None },
         Method::WifiScan { port: Some("wlan0".to_owned()) },

@@ -3,6 +3,7 @@
 //! Responsible for arguments, for what is printed, for exit codes, and for errors that say what to do next. Not
 //! responsible for the daemon, which is handed in as a [`Runner`]; all other commands are clients of its socket.
 
+mod adopt;
 pub mod arguments;
 mod failure;
 mod generate;
@@ -70,6 +71,10 @@ fn dispatch(arguments: Arguments, runner: Runner, out: &mut impl Write) -> Resul
         Command::Wifi(command) => wifi::wifi(socket, command, out),
         Command::Reload => call(socket, &Method::Reload {}),
         Command::Down { bond } => call(socket, &Method::Down { bond }),
+        Command::Adopt { ports, confirm, bond, driver } => {
+            adopt::adopt(socket, adopt::Wish { ports, bond, driver, within_s: confirm }, out)
+        }
+        Command::Confirm => adopt::confirm(socket, out),
         Command::CheckConfig { file, json } => check_config(&file, json, out),
         Command::Generate { what, directory } => generate::generate(what, &directory),
     }

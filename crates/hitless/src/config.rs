@@ -173,6 +173,18 @@ impl ConfigSource {
         }
     }
 
+    /// The same when the daemon starts: a host on which nothing was configured yet has no bonds, and waits for
+    /// `hitless adopt`. Later, a file that is gone is a mistake.
+    pub fn load_at_start(&self) -> Result<Config, LoadError> {
+        match self {
+            Self::File(path) if path == Path::new(DEFAULT_PATH) && !path.exists() => {
+                tracing::info!("no bonds: there is no {DEFAULT_PATH} yet (hitless adopt makes it)");
+                Ok(Config { bonds: Vec::new(), wifi: BTreeMap::new() })
+            }
+            Self::File(_) | Self::Arguments(_) => self.load(),
+        }
+    }
+
     /// What the user should know of a configuration that came from here.
     pub fn warnings(&self, config: &Config) -> Vec<Warning> {
         match self {
@@ -200,9 +212,19 @@ pub enum LoadError {
 
 /// Reads and checks a configuration file.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    Ok(parse(&text, &path.display().to_string())?)
+    Ok(parse(&read(path)?, &path.display().to_string())?)
+}
+
+/// Reads a configuration file that something is to be added to, and need not be there yet.
+pub fn text(path: &Path) -> Result<String, LoadError> {
+    match read(path) {
+        Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        result => result,
+    }
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
 /// Checks the text of a configuration. `path` is what the report calls it. Never panics, whatever the text.

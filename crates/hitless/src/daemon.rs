@@ -19,6 +19,7 @@ mod sleep;
 mod sockets;
 mod stations;
 mod status;
+pub mod trial;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ use self::service::Service;
 use self::sleep::{Sleep, SleepSignals};
 use self::sockets::Heard;
 use self::stations::{Stations, Told};
+use self::trial::Trial;
+use crate::adoption::record::Record;
 use crate::causes::chain;
 use crate::cli::RunOptions;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
@@ -142,6 +145,8 @@ struct Daemon {
     next_bond: u32,
     work: FuturesUnordered<Work>,
     replies: Vec<PendingReply>,
+    trial: Option<Trial>,
+    record: Record,
     pace: Pace,
     alarm: Alarm,
     service: Service,
@@ -166,7 +171,7 @@ enum Woken {
 
 impl Daemon {
     async fn start(options: RunOptions) -> Result<Self, RunError> {
-        let config = options.config.load()?;
+        let config = options.config.load_at_start()?;
         check_privileges(&config)?;
         let (server, requests) = Server::bind(&options.socket)?;
         let (netlink, links) = Netlink::open()?;
@@ -195,6 +200,8 @@ impl Daemon {
             next_bond: 0,
             work: FuturesUnordered::new(),
             replies: Vec::new(),
+            trial: None,
+            record: Record::of(&options.socket),
             pace: Pace::default(),
             alarm: Alarm::new()?,
             service: Service::from_environment(),
@@ -203,11 +210,15 @@ impl Daemon {
         tracing::info!("hitless {} on {}", env!("CARGO_PKG_VERSION"), options.socket.display());
         preflight::check(&daemon.tools, &config).await?;
         warn_of(&daemon.source, &config);
+        daemon.end_trial_of_before(&config.bonds).await;
         daemon.others.keep_off(config.bonds.iter()).await;
         daemon.add_bonds(&config.bonds).await?;
         daemon.others.warn_of(config.bonds.iter());
         // Arguments tell of one bond, and nothing of others.
-        if let ConfigSource::File(_) = daemon.source {
+        // Where there is no file yet, or no longer, it says nothing either.
+        if let ConfigSource::File(path) = &daemon.source
+            && path.exists()
+        {
             daemon.remove_orphans(&config).await;
             let ports = || config.bonds.iter().flat_map(|bond| &bond.options.ports);
             daemon.stations.sweep(|name| ports().any(|pattern| pattern.matches(name)));
@@ -339,6 +350,7 @@ impl Daemon {
             }
         }
         self.service.stopping();
+        self.end_trial("the daemon was told to end").await;
         tracing::info!("ending; bonds stay, and forward");
         Ok(())
     }
@@ -355,6 +367,7 @@ impl Daemon {
         self.keep_own_macs().await;
         self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
         self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        self.tend_trial().await;
         self.answer_settled();
         if self.bonds.values().all(|bond| bond.under_way == 0) {
             self.service.ready();
@@ -399,7 +412,9 @@ impl Daemon {
         interrupt: &mut Signal,
         hangup: &mut Signal,
     ) -> Result<Woken, RunError> {
-        let deadlines = self.bonds.values().filter_map(BondTask::deadline).chain(self.service.deadline());
+        let trial = self.trial.as_ref().map(Trial::deadline);
+        let deadlines = self.bonds.values().filter_map(BondTask::deadline);
+        let deadlines = deadlines.chain(self.service.deadline()).chain(trial);
         if let Some(deadline) = deadlines.min() {
             self.alarm.set(deadline.since(self.now()))?;
         }

@@ -2,10 +2,22 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::Path;
 
 use serde::Serialize;
+
+/// Who may do what with something new.
+#[derive(Clone, Copy)]
+struct Rights {
+    file: u32,
+    directory: u32,
+}
+
+const PRIVATE: Rights = Rights { file: 0o600, directory: 0o700 };
+const PUBLIC: Rights = Rights { file: 0o644, directory: 0o755 };
 
 /// Replaces a file by this value as JSON, or makes it, for root alone. Its directory is made if it is not there.
 ///
@@ -15,18 +27,35 @@ use serde::Serialize;
 pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
-    replace(path, &bytes)
+    replace(path, &bytes, PRIVATE)
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a text of the user's, who keeps it, with the rights that it had. If it was not there, everyone may read it.
+///
+/// # Errors
+///
+/// When it cannot be written. The old one is there then, as it was.
+pub(crate) fn replace_text(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text.as_bytes(), PUBLIC)
+}
+
+fn replace(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        DirBuilder::new().recursive(true).mode(rights.directory).create(directory)?;
     }
     let new = path.with_extension("new");
     remove(&new)?;
-    // It is never there with other rights than it is to have.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    // It is never there with more rights than it is to have.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE.file).open(&new)?;
     file.write_all(bytes)?;
+    if rights.file != PRIVATE.file {
+        let old = fs::metadata(path).ok();
+        if let Some(old) = &old {
+            chown(&new, Some(old.uid()), Some(old.gid()))?;
+        }
+        let mode = old.map_or(rights.file, |old| old.mode() & 0o7777);
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
     file.sync_all()?;
     fs::rename(&new, path)
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adoption;
 pub mod causes;
 pub mod cli;
 pub mod config;

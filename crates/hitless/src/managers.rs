@@ -234,6 +234,12 @@ pub fn findings(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     found
 }
 
+/// Does a DHCP client run on this interface?
+pub fn has_client(places: &Places, interface: &str) -> bool {
+    let port = Kept { bond: String::new(), interfaces: vec![interface.to_owned()], external: false };
+    !clients::findings(places, &[port], &processes::of_this_network(places)).is_empty()
+}
+
 /// The same as far as it is by configuration: without what merely runs now.
 pub fn arrangements(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     let mut found = overruled::findings(places, bonds);

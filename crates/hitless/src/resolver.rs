@@ -54,6 +54,19 @@ pub struct Dns {
     pub search: Vec<String>,
 }
 
+/// What programs that manage interfaces tell of name servers at present, and will tell no more when they no longer manage
+/// them. Nothing, where the user has written it himself: that stays.
+pub fn told_by_managers() -> Dns {
+    /// Where systemd-resolved and systemd-networkd say it, and NetworkManager, whether or not anybody reads it there.
+    const TOLD: [&str; 3] = [
+        "/run/systemd/resolve/resolv.conf",
+        "/run/NetworkManager/no-stub-resolv.conf",
+        "/run/NetworkManager/resolv.conf",
+    ];
+    let told = TOLD.iter().map(|path| text::named_in(Path::new(path)));
+    told.into_iter().find(|dns| !dns.servers.is_empty()).unwrap_or_default()
+}
+
 impl Dns {
     /// Is nothing wanted?
     pub fn is_empty(&self) -> bool {

@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitless_api::{AccessPoint, Bond, Error, Method, MonitorReply, Network, Notice, Station};
+use hitless_api::{
+    AccessPoint, Adoption, Bond, Confirmed, Error, Method, MonitorReply, Network, Notice, Station, Verdict,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -61,6 +63,12 @@ pub enum Reply {
     AccessPoints(Vec<AccessPoint>),
     /// To [`Method::WifiConnect`]: the station, which has joined.
     Joined(Box<Station>),
+    /// To [`Method::Adopt`].
+    Adopted(Box<Adoption>),
+    /// To [`Method::Confirm`].
+    Confirmed(Confirmed),
+    /// To [`Method::AwaitTrial`].
+    Verdict(Verdict),
     /// To everything else.
     Done,
 }

@@ -59,6 +59,7 @@ fn status_is_exactly_this() {
     let expected = json!({ "parameters": { "bonds": [
         {
             "name": "bond0", "driver": "ebpf", "mode": "active-backup", "active": "eth0", "primary": "eth0",
+            "unconfirmed_s": null,
             "carrier": true, "mac": "02:00:00:00:00:01", "fail_over_mac": "none",
             "fail_over_mac_reason": "the ebpf driver accepts what is for the bond on every port",
             "ports": [
@@ -93,6 +94,7 @@ fn status_is_exactly_this() {
         },
         {
             "name": "bond1", "driver": "kernel", "mode": "active-backup", "active": null, "primary": null,
+            "unconfirmed_s": null,
             "carrier": false, "mac": null, "fail_over_mac": "none", "fail_over_mac_reason": null, "ports": [],
             "last_failover": null, "dhcp": null, "dns": null
         },

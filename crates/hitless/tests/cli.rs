@@ -252,6 +252,21 @@ fn watch_shows_what_happens() {
 }
 
 #[test]
+fn adopt_says_what_was_done_and_what_comes_of_it() {
+    let fake = Fake::start();
+    let adopted = run(&fake, &["adopt", "eth0", "wlan0"]);
+    let lost = run(&fake, &["adopt", "eth0", "--bond", "bond7", "--confirm", "5", "--driver", "kernel"]);
+    let refused = run(&fake, &["adopt", "gone0"]);
+    let confirmed = run(&fake, &["confirm"]);
+    assert_snapshot!([adopted, lost, refused, confirmed].join("\n"));
+    let calls = fake.changes();
+    let adoptions =
+        calls.iter().filter_map(|call| if let Method::Adopt(new) = call { Some(new) } else { None });
+    let new = adoptions.into_iter().nth(1).unwrap();
+    assert_eq!((new.within_s, new.driver), (5, Some(hitless_api::Driver::Kernel)));
+}
+
+#[test]
 fn check_config() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("hitless.toml");

@@ -22,4 +22,5 @@ pub mod route;
 pub mod suspend;
 pub mod sysctl;
 pub mod takeover;
+pub mod tcp;
 pub mod wireless;

@@ -1,4 +1,5 @@
-//! Neighbours: who on the link has answered, and from which hardware address.
+//! Neighbours: who on the link has answered, and from which hardware address; and handing on to another interface what
+//! one knows.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "rtnetlink's enums are foreign, open and long")]
 
@@ -6,8 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hitless_core::mac::MacAddr;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState as KernelState,
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as KernelState,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -69,32 +71,72 @@ impl Netlink {
     /// # Errors
     /// When the interface is gone.
     pub async fn neighbours(&self, index: u32) -> Result<Vec<Neighbour>, RequestError> {
-        let mut neighbours = Vec::new();
+        let messages = self.neighbour_messages(index).await?;
+        let mut neighbours: Vec<_> = messages.iter().filter_map(from_message).collect();
+        neighbours.sort_by_key(|neighbour| (neighbour.state, neighbour.confirmed, neighbour.address));
+        Ok(neighbours)
+    }
+
+    /// Tells one interface which neighbours another one knows, so that nobody has to be asked for first: those that have
+    /// answered, to be confirmed when they are next talked to, and those that an administrator made, as they are. What
+    /// is known there already counts more. It only saves time: what fails is passed over.
+    ///
+    /// # Errors
+    /// When the first interface is gone.
+    pub async fn copy_neighbours(&self, from: u32, to: u32) -> Result<(), RequestError> {
+        for mut message in self.neighbour_messages(from).await? {
+            if !is_handed_on(&message) {
+                continue;
+            }
+            message.header.ifindex = to;
+            if message.header.state != KernelState::Permanent {
+                message.header.state = KernelState::Stale;
+            }
+            // Counters and times are the kernel's.
+            message.attributes.retain(|attribute| {
+                matches!(
+                    attribute,
+                    NeighbourAttribute::Destination(_) | NeighbourAttribute::LinkLayerAddress(_)
+                )
+            });
+            let request = RouteNetlinkMessage::NewNeighbour(message);
+            if let Err(cause) = self.perform(request, NLM_F_CREATE | NLM_F_EXCL).await {
+                tracing::debug!("a neighbour is not handed on: {cause}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn neighbour_messages(&self, index: u32) -> Result<Vec<NeighbourMessage>, RequestError> {
+        let mut messages = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = NeighbourMessage::default();
             message.header.family = family;
             message.attributes.push(NeighbourAttribute::IfIndex(index));
             match self.dump(RouteNetlinkMessage::GetNeighbour(message)).await {
                 Ok(answers) => {
-                    neighbours.extend(answers.iter().filter_map(|answer| neighbour_of(answer, index)));
+                    messages.extend(answers.into_iter().filter_map(|answer| neighbour_of(answer, index)));
                 }
                 // IPv6 may not be there.
                 Err(Cause::Kernel { errno: nix::errno::Errno::EOPNOTSUPP, .. }) => {}
                 Err(cause) => return Err(self.name_error(cause, "list the neighbours on", index).await),
             }
         }
-        neighbours.sort_by_key(|neighbour| (neighbour.state, neighbour.confirmed, neighbour.address));
-        Ok(neighbours)
+        Ok(messages)
     }
 }
 
-fn neighbour_of(message: &RouteNetlinkMessage, index: u32) -> Option<Neighbour> {
+fn neighbour_of(message: RouteNetlinkMessage, index: u32) -> Option<NeighbourMessage> {
     match message {
-        RouteNetlinkMessage::NewNeighbour(message) if message.header.ifindex == index => {
-            from_message(message)
-        }
+        RouteNetlinkMessage::NewNeighbour(message) if message.header.ifindex == index => Some(message),
         _ => None,
     }
+}
+
+/// Proxies are told by a flag, and belong to the interface.
+fn is_handed_on(message: &NeighbourMessage) -> bool {
+    let permanent = message.header.state == KernelState::Permanent;
+    (permanent || from_message(message).is_some()) && !message.header.flags.contains(NeighbourFlags::Proxy)
 }
 
 fn from_message(message: &NeighbourMessage) -> Option<Neighbour> {

@@ -190,6 +190,10 @@ impl Takeover {
         let addresses = self.wanted_addresses(netlink).await?;
         let routes = self.wanted_routes(netlink).await?;
         self.add_addresses(netlink, &addresses).await?;
+        // With its addresses and its network it has the same neighbours.
+        if !addresses.is_empty() {
+            netlink.copy_neighbours(self.from, self.to).await?;
+        }
         let moved = self.add_routes(netlink, routes).await?;
         if self.only.is_some() {
             return Ok(());

@@ -205,6 +205,11 @@ impl Client {
         }
     }
 
+    /// The bond has this address already, from elsewhere: while there is no lease, servers are asked for it first.
+    pub fn prefer(&mut self, address: Ipv4Addr) {
+        self.wanted = Some(address);
+    }
+
     /// The options it works by.
     pub fn options(&self) -> &Options {
         &self.out.options

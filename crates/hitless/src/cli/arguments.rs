@@ -91,6 +91,33 @@ pub enum Command {
         /// Only this bond
         bond: Option<String>,
     },
+    /// Build a bond around interfaces in use, over the very connection that it could break
+    ///
+    /// Their addresses, routes and neighbours move to the bond in one go, and its hardware address is that of the interface
+    /// that carried them. Then it is on trial: unless `hitless confirm` says in time that all is well, everything is put back
+    /// as it was; also when this terminal's own connection gets nothing across any more, when the daemon ends, and on Ctrl-C.
+    /// On a terminal, Enter confirms as well.
+    ///
+    /// What is confirmed is added to the configuration file.
+    Adopt {
+        /// The interfaces, in order of preference, such as eth0 wlan0
+        #[arg(required = true, value_name = "INTERFACE")]
+        ports: Vec<String>,
+        /// How long to wait for `hitless confirm`
+        #[arg(
+            long, value_name = "SECONDS", default_value_t = 60,
+            value_parser = clap::value_parser!(u64).range(1..=3600)
+        )]
+        confirm: u64,
+        /// The bond's name; unless given, the first that is free (bond0)
+        #[arg(long)]
+        bond: Option<String>,
+        /// What carries its frames
+        #[arg(long, value_enum, default_value = "auto")]
+        driver: Driver,
+    },
+    /// Keep the bond that `adopt` has built, and write it into the configuration file
+    Confirm,
     /// Check a configuration file without using it
     CheckConfig {
         /// The file

@@ -85,6 +85,13 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
     if let Some(dns) = &bond.dns {
         writeln!(out, "  dns {}", name_servers(dns))?;
     }
+    if let Some(left) = bond.unconfirmed_s {
+        let unsure = style::UNSURE;
+        writeln!(
+            out,
+            "  {unsure}on trial{unsure:#}: unless `hitless confirm` is run within {left} s, all is put back"
+        )?;
+    }
     if let Some(reason) = &bond.fail_over_mac_reason {
         writeln!(out, "  fail-over-mac {}: {}", clean(&bond.fail_over_mac), clean(reason))?;
     }

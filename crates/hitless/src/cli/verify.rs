@@ -115,6 +115,7 @@ mod tests {
             mac: None,
             fail_over_mac: "none".to_owned(),
             fail_over_mac_reason: None,
+            unconfirmed_s: None,
             ports: Vec::new(),
             last_failover: None,
             dhcp: None,

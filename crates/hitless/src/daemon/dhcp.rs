@@ -3,6 +3,7 @@
 //! What to do is decided by `hitless_core::dhcp`. What it has got is given to the bond by `ip`, as soon and as often as
 //! that is needed.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -104,6 +105,11 @@ impl Dhcp {
     /// By the clock of leases, which goes on while the machine sleeps.
     pub(super) fn time(&self, now: Instant) -> Instant {
         now + self.slept
+    }
+
+    /// The bond has this address already, from elsewhere.
+    pub(super) fn prefer(&mut self, address: Ipv4Addr) {
+        self.client.prefer(address);
     }
 
     // ---- events --------------------------------------------------------------------------------------------------

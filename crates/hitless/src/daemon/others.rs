@@ -33,6 +33,16 @@ impl Others {
         }
     }
 
+    /// Does a DHCP client run on this interface?
+    pub(super) fn has_client(&self, interface: &str) -> bool {
+        managers::has_client(&self.places, interface)
+    }
+
+    /// Those that cannot be told, and what the user can do about them.
+    pub(super) fn findings(&self, bond: &Bond) -> Vec<String> {
+        managers::findings(&self.places, &[kept(bond)]).iter().map(ToString::to_string).collect()
+    }
+
     /// Names those that cannot be told, and what the user can do about them.
     pub(super) fn warn_of<'a>(&self, bonds: impl Iterator<Item = &'a Bond>) {
         let bonds: Vec<Kept> = bonds.map(kept).collect();

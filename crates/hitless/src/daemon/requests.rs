@@ -21,7 +21,7 @@ use crate::server::{Reply, Request};
 /// How long stations may take to give their interfaces back.
 const RELEASE: Duration = Duration::from_secs(3);
 
-type Answer = Result<Reply, Error>;
+pub(super) type Answer = Result<Reply, Error>;
 
 /// A change that is answered when it has taken effect.
 pub(super) struct PendingReply {
@@ -61,6 +61,9 @@ impl Daemon {
                 }
                 Err(error) => Err(error),
             },
+            Method::Adopt(new) => return self.adopt(new, reply).await,
+            Method::Confirm {} => self.confirm().map(|confirmed| Some(Reply::Confirmed(confirmed))),
+            Method::AwaitTrial { bond } => return self.await_trial(&bond, reply),
             Method::Down { bond } => self.down(bond.as_deref()).await.map(|()| Some(Reply::Done)),
             Method::WifiStatus {} => Ok(Some(Reply::Stations(self.station_status()))),
             Method::WifiList { port } => return self.stations.list(port.as_deref(), reply),
@@ -233,6 +236,13 @@ impl Daemon {
                 "there is no configuration file to reload: the daemon was started with --bond".to_owned();
             return Err(Error::Refused { reason });
         }
+        if let Some(trial) = self.bonds.values().find(|bond| self.is_on_trial(&bond.config.name)) {
+            let reason = format!(
+                "{0} is on trial, and would be lost: hitless confirm keeps it, hitless down {0} puts everything back",
+                trial.config.name
+            );
+            return Err(Error::Refused { reason });
+        }
         let config = self.source.load().map_err(|error| match error {
             LoadError::Invalid(report) => Error::ConfigInvalid { report: report.to_string() },
             LoadError::Read { .. } => failed(&error),
@@ -251,7 +261,7 @@ impl Daemon {
     }
 
     /// Other managers know which interfaces are ours now.
-    async fn keep_others_off(&mut self) {
+    pub(super) async fn keep_others_off(&mut self) {
         self.others.keep_off(self.bonds.values().map(|bond| &bond.config)).await;
     }
 
@@ -345,13 +355,22 @@ impl Daemon {
         };
         let mut first = Ok(());
         for id in ids {
+            let on_trial = self.bonds.get(&id).is_some_and(|bond| self.is_on_trial(&bond.config.name));
             let result = self.remove_bond(id).await;
+            if on_trial && result.is_ok() {
+                self.put_back_by_command("hitless down removed it");
+            }
             first = first.and(result);
         }
+        self.settle_names().await;
+        first.map_err(|error| failed(&error))
+    }
+
+    /// After bonds were removed: nobody knows of their name servers, and others may have their ports.
+    pub(super) async fn settle_names(&mut self) {
         self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
         self.name_servers.settled().await;
         self.keep_others_off().await;
-        first.map_err(|error| failed(&error))
     }
 
     /// Waits for what is under way for a bond, and begins nothing new for it.
@@ -362,7 +381,7 @@ impl Daemon {
         }
     }
 
-    async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
+    pub(super) async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
         self.finish_work(id).await;
         let Some(mut bond) = self.bonds.remove(&id) else { return Ok(()) };
         // A supplicant that hangs must not keep anything else waiting.
@@ -373,8 +392,10 @@ impl Daemon {
                 bond.config.name
             );
         }
-        // While the address is still there to say so from.
-        bond.release_lease(self.now());
+        // While the address is still there to say so from. One that goes back with the interface that brought it is needed on.
+        if !self.is_on_trial(&bond.config.name) {
+            bond.release_lease(self.now());
+        }
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
         let failed =
@@ -385,6 +406,6 @@ impl Daemon {
     }
 }
 
-fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
+pub(super) fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
     Error::Failed { reason: chain(error) }
 }

@@ -286,6 +286,11 @@ impl Stations {
         }
     }
 
+    /// Is there a network that an interface is to join?
+    pub(super) fn knows_network(&self, interface: &str) -> bool {
+        !self.config(interface).networks.is_empty()
+    }
+
     /// What an interface is to join: what is configured, and what was joined by command.
     fn config(&self, interface: &str) -> WifiConfig {
         let mut config = self.configured.get(interface).cloned().unwrap_or_else(|| WifiConfig {

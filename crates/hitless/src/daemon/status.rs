@@ -28,6 +28,7 @@ impl Daemon {
             fail_over_mac_reason: bond.own_macs.clone(),
             dhcp: bond.dhcp.as_ref().map(|dhcp| dhcp.snapshot(self.now())),
             dns: (bond.name_servers().2, self.name_servers.via()),
+            unconfirmed: self.trial.as_ref().and_then(|trial| trial.left(&bond.config.name, self.now())),
             wifi: &self.wifi(bond, &snapshot).collect(),
         };
         convert::bond(&surroundings, &snapshot)

@@ -128,6 +128,18 @@ pub(super) fn lines_of(text: &[u8]) -> Vec<String> {
     text.lines().filter_map(|line| stays(line, false, false)).collect()
 }
 
+/// What a file says, as far as it is of the network: without servers on this machine.
+pub(super) fn named_in(file: &Path) -> Dns {
+    let text = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
+    let words = |key: &'static str| {
+        let lines = text.lines().filter_map(move |line| line.strip_prefix(key));
+        lines.flat_map(str::split_ascii_whitespace).filter(|domain| *domain != ".").map(str::to_owned)
+    };
+    let mut servers = servers_of(file);
+    servers.retain(|server| !server.is_loopback());
+    Dns { servers, search: words("search ").collect() }
+}
+
 /// Does a file name only servers on this machine, which ask others in turn?
 pub(super) fn asks_this_machine(file: &Path) -> bool {
     let servers = servers_of(file);

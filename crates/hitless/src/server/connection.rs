@@ -7,7 +7,7 @@ use std::time::Duration;
 use hitless_api::frame::{self, Splitter, TooLong};
 use hitless_api::method::{self, Call, NotACall, Request as Asked};
 use hitless_api::{
-    AccessPoints, Error, Joined, Method, MonitorReply, Networks, ServiceError, Stations, Status,
+    AccessPoints, Adopted, Error, Joined, Method, MonitorReply, Networks, ServiceError, Stations, Status,
 };
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -151,6 +151,9 @@ impl Connection {
                 | Reply::Networks(_)
                 | Reply::AccessPoints(_)
                 | Reply::Joined(_)
+                | Reply::Adopted(_)
+                | Reply::Confirmed(_)
+                | Reply::Verdict(_)
                 | Reply::Done,
             ) => MonitorReply::default(),
             Err(error) => return self.send(&frame::encode(&error)?).await,
@@ -188,6 +191,9 @@ fn encode_answer(reply: Reply) -> Result<Vec<u8>, serde_json::Error> {
         Reply::Networks(networks) => encode_reply(&Networks { networks }, false),
         Reply::AccessPoints(access_points) => encode_reply(&AccessPoints { access_points }, false),
         Reply::Joined(station) => encode_reply(&Joined { station: *station }, false),
+        Reply::Adopted(adoption) => encode_reply(&Adopted { adoption: *adoption }, false),
+        Reply::Confirmed(confirmed) => encode_reply(&confirmed, false),
+        Reply::Verdict(verdict) => encode_reply(&verdict, false),
         Reply::Done => encode_reply(&serde_json::json!({}), false),
     }
 }

@@ -29,6 +29,8 @@ pub struct Surroundings<'a> {
     pub dhcp: Option<dhcp::Snapshot>,
     /// Its name servers and search domains, and what they are known to.
     pub dns: (Dns, Option<&'static str>),
+    /// How long there is to confirm it, where it is on trial.
+    pub unconfirmed: Option<Duration>,
     /// How stations are doing, by interface name.
     pub wifi: &'a BTreeMap<String, api::Wifi>,
 }
@@ -49,6 +51,7 @@ pub fn bond(surroundings: &Surroundings<'_>, snapshot: &Snapshot) -> api::Bond {
         last_failover: snapshot.last_failover.as_ref().map(failover),
         dhcp: surroundings.dhcp.as_ref().map(lease),
         dns: name_servers(&surroundings.dns),
+        unconfirmed_s: surroundings.unconfirmed.map(|left| left.as_secs()),
     }
 }
 

@@ -80,6 +80,7 @@ fn healthy() -> Facts {
         mac: Some(OWN.to_string()),
         fail_over_mac: "none".to_owned(),
         fail_over_mac_reason: None,
+        unconfirmed_s: None,
         ports: vec![
             api::Port { active: true, ..port(2, "eth0") },
             api::Port { wifi: joined(), ..port(3, "wlan0") },

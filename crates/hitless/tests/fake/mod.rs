@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use hitless::server::{Reply, Request, Server};
 use hitless_api::{
-    AccessPoint, Bond, Cause, Dhcp, Dns, Driver, Duplex, Error, Failover, Kind, LinkState, Manager, Method,
-    Network, NewNetwork, Notice, Port, SavedBy, Security, Station, Wifi,
+    AccessPoint, Adoption, Bond, Cause, Confirmed, Dhcp, Dns, Driver, Duplex, Error, Failover, Kind,
+    LinkState, Manager, Method, Network, NewBond, NewNetwork, Notice, Port, SavedBy, Security, Station,
+    Verdict, Wifi,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -134,6 +135,18 @@ fn answer(method: &Method) -> Result<Reply, Error> {
             return Err(Error::Failed { reason: "cannot delete bond `stuck`: device busy".to_owned() });
         }
         Method::Down { bond } => bond.as_deref().map_or(Ok(()), known)?,
+        Method::Adopt(new) => return adopt(new),
+        Method::Confirm {} => {
+            let file = "/etc/hitless/hitless.toml".to_owned();
+            return Ok(Reply::Confirmed(Confirmed { bond: "bond0".to_owned(), file }));
+        }
+        Method::AwaitTrial { bond } => {
+            let text = match bond.as_str() {
+                "bond0" => "bond0 stays, and is in /etc/hitless/hitless.toml",
+                _ => "nobody confirmed it in time; everything is as it was",
+            };
+            return Ok(Reply::Verdict(Verdict { confirmed: bond == "bond0", text: text.to_owned() }));
+        }
         Method::WifiStatus {} => return Ok(Reply::Stations(stations())),
         Method::WifiList { port } => {
             station_of(port.as_deref(), true)?;
@@ -157,6 +170,27 @@ fn answer(method: &Method) -> Result<Reply, Error> {
         }
     }
     Ok(Reply::Done)
+}
+
+/// As it was asked for, around its first interface.
+fn adopt(new: &NewBond) -> Result<Reply, Error> {
+    let from = new.ports.first().cloned().unwrap_or_default();
+    if from == "gone0" {
+        return Err(Error::PortUnusable { port: from, reason: "there is no such interface".to_owned() });
+    }
+    let adoption = Adoption {
+        bond: new.bond.clone().unwrap_or_else(|| "bond0".to_owned()),
+        ports: new.ports.clone(),
+        from,
+        mac: "02:00:00:00:00:01".to_owned(),
+        addresses: vec!["192.168.1.5/24".to_owned()],
+        gateways: vec!["192.168.1.1".to_owned()],
+        confirm_within_s: new.within_s,
+        section: "[bond.bond0]\nports = [\"eth0\"]\n".to_owned(),
+        file: "/etc/hitless/hitless.toml".to_owned(),
+        notes: vec!["eth0: the DHCP client dhclient runs on it; end it\u{1b}[2J".to_owned()],
+    };
+    Ok(Reply::Adopted(Box::new(adoption)))
 }
 
 /// The station that is meant. There is one only, unless it is asked for as "several".
@@ -320,6 +354,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         fail_over_mac: "none".to_owned(),
         fail_over_mac_reason: text("the ebpf driver accepts what is for the bond on every port"),
         ports: vec![wire, wireless, missing],
+        unconfirmed_s: None,
         last_failover: Some(failover),
         dhcp: Some(Dhcp {
             state: "bound".to_owned(),

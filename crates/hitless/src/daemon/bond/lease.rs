@@ -1,5 +1,7 @@
 //! A bond and the lease that it has by DHCP, or is to have.
 
+use std::net::Ipv4Addr;
+
 use hitless_core::dhcp::{self, Event};
 use hitless_core::event::{Notice, Snapshot};
 use hitless_core::time::Instant;
@@ -26,6 +28,13 @@ impl BondTask {
             }
             (Dhcp4::Off | Dhcp4::External, Some(_)) => self.release_lease(now),
             (Dhcp4::Off | Dhcp4::External, None) => {}
+        }
+    }
+
+    /// The bond has this address already, and is to get it by its lease as well.
+    pub(in crate::daemon) fn prefer_lease(&mut self, address: Ipv4Addr) {
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.prefer(address);
         }
     }
 

@@ -1,0 +1,220 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::time::Duration;
+
+use hitless_linux::address::Address;
+use hitless_linux::link::Link;
+use hitless_linux::route::Route;
+
+use super::*;
+use crate::config::Dhcp4;
+
+const FILE: &str = "hitless.toml";
+
+fn link(name: &str, index: u32) -> Link {
+    let last = u8::try_from(index).unwrap();
+    Link {
+        index,
+        name: name.to_owned(),
+        alt_names: Vec::new(),
+        mac: Some(MacAddr([2, 0, 0, 0, 0, last])),
+        permanent_mac: None,
+        mtu: 1500,
+        admin_up: true,
+        carrier: true,
+        running: true,
+        kind: None,
+        master: None,
+        master_kind: None,
+        link: None,
+        link_elsewhere: false,
+        vlan_id: None,
+        alias: None,
+        promisc: false,
+        promiscuity: 0,
+        allmulti: false,
+        loopback: false,
+        bond: None,
+        bond_port: None,
+    }
+}
+
+fn port(name: &str, index: u32, addresses: &[&str]) -> InUse {
+    InUse {
+        link: link(name, index),
+        addresses: addresses.iter().map(|text| address(text)).collect(),
+        routes: Vec::new(),
+        wireless: name.starts_with("wlan"),
+        known_network: false,
+        client: false,
+    }
+}
+
+fn address(text: &str) -> Address {
+    let (address, prefix_len) = text.split_once('/').unwrap();
+    Address::new(address.parse().unwrap(), prefix_len.parse().unwrap())
+}
+
+fn lent(mut address: Address) -> Address {
+    address.valid = Some(Duration::from_secs(3600));
+    address
+}
+
+fn default_via(gateway: &str, port: &InUse) -> Route {
+    Route::default_via(gateway.parse().unwrap(), port.link.index).with_protocol(4)
+}
+
+fn wish(ports: &[InUse]) -> Wish<'_> {
+    Wish { ports, bond: None, driver: DriverChoice::Auto, session: None, taken: &[], dns: Dns::default() }
+}
+
+fn planned(ports: &[InUse]) -> Plan {
+    plan(&wish(ports), "", FILE).unwrap()
+}
+
+#[test]
+fn what_an_administrator_gave_is_said_as_it_is() {
+    let mut eth = port("eth0", 2, &["192.0.2.5/24", "198.51.100.5/24", "2001:db8::5/64", "fe80::1/64"]);
+    eth.link.mtu = 9000;
+    eth.routes = vec![
+        default_via("192.0.2.1", &eth).with_metric(100),
+        Route::to("203.0.113.0".parse().unwrap(), 24, 2).via("198.51.100.1".parse().unwrap()),
+        Route::to("203.0.113.0".parse().unwrap(), 25, 2).with_table(77),
+        default_via("fe80::9", &eth).with_metric(1024),
+    ];
+    let ports = [eth, port("wlan0", 3, &[])];
+    let plan = planned(&ports);
+    insta::assert_snapshot!(plan.section, @r#"
+    # Made by: hitless adopt eth0 wlan0
+    [bond.bond0]
+    ports = ["eth0", "wlan0"]
+
+    [bond.bond0.ip]
+    address = ["192.0.2.5/24", "198.51.100.5/24", "2001:db8::5/64"]
+    gateway = ["192.0.2.1", "fe80::9"]
+    metric = 100
+    mtu = 9000
+
+    [[bond.bond0.ip.route]]
+    to = "203.0.113.0/24"
+    via = "198.51.100.1"
+    "#);
+    assert_eq!((plan.from.as_str(), plan.mac), ("eth0", MacAddr([2, 0, 0, 0, 0, 2])));
+    assert_eq!(plan.addresses.len(), 3, "not the one of the link: {:?}", plan.addresses);
+    assert_eq!(plan.leased, None);
+    let [table, wifi] = plan.notes.as_slice() else { panic!("{:?}", plan.notes) };
+    assert!(table.contains("table 77"), "{table}");
+    assert!(wifi.contains("hitless wifi connect --port wlan0"), "{wifi}");
+}
+
+#[test]
+fn what_a_server_lent_is_asked_for_again_as_the_same_client() {
+    for how in ["a lifetime", "a route", "a client"] {
+        let mut eth = port("eth0", 2, &["192.0.2.5/24"]);
+        eth.routes = vec![Route::default_via("192.0.2.1".parse().unwrap(), 2).with_protocol(3)];
+        match how {
+            "a lifetime" => eth.addresses = vec![lent(address("192.0.2.5/24"))],
+            "a route" => {
+                eth.routes = vec![Route::default_via("192.0.2.1".parse().unwrap(), 2).with_protocol(16)];
+            }
+            _ => eth.client = true,
+        }
+        let plan = planned(&[eth]);
+        assert_eq!(
+            plan.section,
+            "# Made by: hitless adopt eth0\n[bond.bond0]\nports = [\"eth0\"]\n\n[bond.bond0.ip]\ndhcp4 = true\n\
+             client-id = \"mac\"\nchaddr = \"02:00:00:00:00:02\"\n",
+            "{how}"
+        );
+        assert_eq!(plan.leased, Some([192, 0, 2, 5].into()));
+        assert!(matches!(plan.bond.ip.dhcp4, Dhcp4::On(_)));
+        assert_eq!(plan.gateways, [IpAddr::from([192, 0, 2, 1])]);
+    }
+}
+
+#[test]
+fn what_routers_advertise_goes_on_being_listened_to() {
+    let mut eth = port("eth0", 2, &["192.0.2.5/24"]);
+    eth.addresses.push(lent(address("2001:db8::5/64")));
+    assert_eq!(planned(&[eth]).bond.ip.accept_ra, Some(true));
+    let mut eth = port("eth0", 2, &["192.0.2.5/24"]);
+    eth.routes.push(default_via("fe80::1", &eth).with_protocol(9));
+    assert_eq!(planned(&[eth]).bond.ip.accept_ra, Some(true));
+}
+
+#[test]
+fn name_servers_go_along_where_nobody_tells_of_them_any_more() {
+    let dns = Dns { servers: vec![[192, 0, 2, 1].into()], search: vec!["home.arpa".to_owned()] };
+    let mut ports = [port("eth0", 2, &["192.0.2.5/24"])];
+    let planned = plan(&Wish { dns: dns.clone(), ..wish(&ports) }, "", FILE).unwrap();
+    assert_eq!((planned.bond.ip.dns, planned.bond.ip.search), (dns.servers.clone(), dns.search.clone()));
+    ports[0].client = true;
+    let planned = plan(&Wish { dns, ..wish(&ports) }, "", FILE).unwrap();
+    assert!(planned.bond.ip.dns.is_empty(), "the server tells of them");
+}
+
+#[test]
+fn the_interface_in_use_is_the_one_of_the_session_or_of_the_best_route() {
+    let mut ports = [port("eth0", 2, &["192.0.2.5/24"]), port("wlan0", 3, &["192.0.2.6/24"])];
+    assert_eq!(planned(&ports).from, "eth0");
+    ports[0].routes = vec![default_via("192.0.2.1", &ports[0]).with_metric(600)];
+    ports[1].routes = vec![default_via("192.0.2.1", &ports[1]).with_metric(100)];
+    assert_eq!(planned(&ports).from, "wlan0");
+    let by = |session: &str| Wish { session: Some(session.parse().unwrap()), ..wish(&ports) };
+    assert_eq!(plan(&by("192.0.2.5:22"), "", FILE).unwrap().from, "eth0");
+    assert_eq!(plan(&by("127.0.0.1:22"), "", FILE).unwrap().from, "wlan0", "it needs no interface");
+    let error = plan(&by("198.51.100.5:22"), "", FILE).unwrap_err();
+    assert!(error.to_string().contains("another interface than eth0, wlan0"), "{error}");
+}
+
+#[test]
+fn there_has_to_be_something_to_adopt() {
+    let error = plan(&wish(&[]), "", FILE).unwrap_err();
+    assert!(matches!(error, PlanError::NoPorts), "{error}");
+    let error = plan(&wish(&[port("eth0", 2, &["fe80::1/64"])]), "", FILE).unwrap_err();
+    assert!(matches!(error, PlanError::NotInUse { .. }), "{error}");
+    let mut tunnel = port("tun0", 2, &["192.0.2.5/24"]);
+    tunnel.link.mac = None;
+    let error = plan(&wish(&[tunnel]), "", FILE).unwrap_err();
+    assert!(error.to_string().starts_with("tun0 cannot be a port"), "{error}");
+}
+
+#[test]
+fn the_name_is_free_and_the_rest_of_the_file_goes_with_it() {
+    let ports = [port("eth0", 2, &["192.0.2.5/24"])];
+    let taken = ["bond0".to_owned()];
+    let text = "# mine\n[bond.bond1]\nports = [\"eth7\"]\n\n\n";
+    let planned = plan(&Wish { taken: &taken, ..wish(&ports) }, text, FILE).unwrap();
+    assert_eq!(planned.bond.name, "bond2");
+    assert_eq!(planned.config.bonds.len(), 2);
+    let error = plan(&Wish { bond: Some("bond1"), ..wish(&ports) }, text, FILE).unwrap_err();
+    assert!(error.to_string().contains("bond1"), "{error}");
+    let error = plan(&wish(&ports), "[bond.bond1]\nports = [\"eth0\"]\n", FILE).unwrap_err();
+    assert!(matches!(error, PlanError::Section { .. }), "a port of two bonds: {error}");
+}
+
+#[test]
+fn a_section_is_added_to_the_file_as_it_is() {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let section = planned(&[port("eth0", 2, &["192.0.2.5/24"])]).section;
+    let path = directory.path().join("etc/hitless.toml");
+    write(&path, &section).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), section);
+
+    let link = directory.path().join("link.toml");
+    fs::write(&path, "# mine\n[bond.bond1]\nports = [\"eth7\"] # dock\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    write(&link, &section).unwrap();
+    assert!(link.is_symlink());
+    let written = fs::read_to_string(&path).unwrap();
+    assert_eq!(written, format!("# mine\n[bond.bond1]\nports = [\"eth7\"] # dock\n\n{section}"));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+
+    let error = write(&path, &section).unwrap_err();
+    assert!(matches!(error, WriteError::Config(_)), "it is there already: {error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), written);
+}

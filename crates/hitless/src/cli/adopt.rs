@@ -1,0 +1,247 @@
+//! `hitless adopt` and `hitless confirm`: a bond around interfaces in use, on trial.
+//!
+//! The daemon builds it and watches over the trial. This side says how it stands, so that something is sent on the
+//! terminal's connection all the time; and it watches over the daemon: where that is killed and none comes back, it puts
+//! everything back itself. It outlives its terminal for that.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hitless_api::{Adoption, Client, ClientError, Method, NewBond, Session, Verdict};
+use hitless_linux::tcp::Connection;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Interval, interval_at, sleep};
+
+use super::arguments::Driver;
+use super::failure::{Exit, Failure};
+use super::style::{self, clean};
+use crate::causes::chain;
+use crate::daemon::trial::put_back;
+
+/// How long a daemon that was killed may take to come back, which its supervisor sees to.
+const RETURN: Duration = Duration::from_secs(4);
+
+/// What to build.
+pub(super) struct Wish {
+    pub(super) ports: Vec<String>,
+    pub(super) bond: Option<String>,
+    pub(super) driver: Driver,
+    pub(super) within_s: u64,
+}
+
+/// Keeps what is on trial.
+pub(super) fn confirm(socket: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let confirmed = Client::connect(socket)?.confirm()?;
+    writeln!(out, "{} stays, and is in {}", clean(&confirmed.bond), clean(&confirmed.file))?;
+    Ok(())
+}
+
+/// Builds it, and stays until it is known what becomes of it.
+pub(super) fn adopt(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::from_error(&error))?;
+    let verdict = runtime.block_on(trial(socket, wish, out));
+    // A thread may still wait for a line that nobody types.
+    Runtime::shutdown_background(runtime);
+    let verdict = verdict?;
+    let text = clean(&verdict.text).into_owned();
+    if !verdict.confirmed {
+        return Err(Failure::new(Exit::Failed, text));
+    }
+    writeln!(out, "{text}")?;
+    Ok(())
+}
+
+async fn trial(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<Verdict, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::from_error(&error))?;
+    let client = Client::connect(socket)?;
+    let adoption = match build(client, wish).await {
+        Ok(adoption) => adoption,
+        Err(ClientError::Closed | ClientError::Io { .. }) => return rescue(socket, None).await,
+        Err(error) => return Err(error.into()),
+    };
+    // Where nobody reads it any more, there is still something to wait for.
+    let _ = present(&adoption, out);
+    let mut end = await_end(socket, &adoption.bond);
+    let mut enter = await_enter();
+    let mut clock = Clock::new(adoption.confirm_within_s);
+    loop {
+        tokio::select! {
+            ended = &mut end => return match ended {
+                Ok(Ok(verdict)) => Ok(verdict),
+                Ok(Err(ClientError::Hitless(error))) => Err(ClientError::Hitless(error).into()),
+                Ok(Err(_)) | Err(_) => rescue(socket, Some(&adoption.bond)).await,
+            },
+            true = async { (&mut enter).await.unwrap_or(false) }, if !enter.is_finished() => {
+                Client::connect(socket)?.confirm()?;
+            }
+            () = signals.interrupted() => {
+                let _ = writeln!(out);
+                Client::connect(socket)?.call(&Method::Down { bond: Some(adoption.bond.clone()) })?;
+            }
+            left = clock.tick() => {
+                let _ = clock.show(left, out);
+            }
+        }
+    }
+}
+
+async fn build(mut client: Client, wish: Wish) -> Result<Adoption, ClientError> {
+    let session = match Connection::of_session(std::process::id()) {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::debug!("the terminal's connection is not watched: {error}");
+            None
+        }
+    };
+    let new = NewBond {
+        ports: wish.ports,
+        bond: wish.bond,
+        driver: match wish.driver {
+            Driver::Auto => None,
+            Driver::Kernel => Some(hitless_api::Driver::Kernel),
+            Driver::Ebpf => Some(hitless_api::Driver::Ebpf),
+        },
+        within_s: wish.within_s,
+        session: session
+            .map(|Connection { local, peer }| Session { local: local.to_string(), peer: peer.to_string() }),
+    };
+    match spawn_blocking(move || client.adopt(new)).await {
+        Ok(adopted) => adopted,
+        // It never panics, and nobody cancels it.
+        Err(_) => Err(ClientError::Closed),
+    }
+}
+
+fn await_end(socket: &Path, bond: &str) -> JoinHandle<Result<Verdict, ClientError>> {
+    let (socket, bond) = (socket.to_owned(), bond.to_owned());
+    spawn_blocking(move || Client::connect(&socket)?.await_trial(&bond))
+}
+
+/// Does somebody press Enter? Only on a terminal: elsewhere an end of input means nothing.
+fn await_enter() -> JoinHandle<bool> {
+    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
+    spawn_blocking(move || {
+        interactive && io::stdin().read_line(&mut String::new()).is_ok_and(|read| read > 0)
+    })
+}
+
+/// The daemon is gone. Another one puts everything back when it starts; where none does, we do.
+async fn rescue(socket: &Path, bond: Option<&str>) -> Result<Verdict, Failure> {
+    let began = Instant::now();
+    while began.elapsed() < RETURN {
+        // It answers when it has put everything back.
+        let socket = socket.to_owned();
+        let asked = spawn_blocking(move || Client::connect(&socket)?.status()).await;
+        if let Ok(Ok(_)) = asked {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let verdict = |confirmed, text: &str| Ok(Verdict { confirmed, text: text.to_owned() });
+    match put_back(socket).await {
+        Ok(_) if is_kept(socket, bond) => {
+            verdict(true, "the daemon was killed just after it was confirmed; it stays")
+        }
+        Ok(_) => verdict(false, "the daemon was killed; everything is as it was"),
+        Err(error) => {
+            let message =
+                format!("the daemon was killed, and not everything is as it was: {}", chain(&error));
+            Err(Failure::new(Exit::Failed, message).hint("the next start of the daemon tries again"))
+        }
+    }
+}
+
+/// Did the confirmation come before the end?
+fn is_kept(socket: &Path, bond: Option<&str>) -> bool {
+    let bonds = Client::connect(socket).and_then(|mut client| client.status()).unwrap_or_default();
+    bond.is_some_and(|name| bonds.iter().any(|bond| bond.name == name && bond.unconfirmed_s.is_none()))
+}
+
+/// The signals that would end us.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// That of a terminal which is gone. There is still something to wait for.
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn interrupted(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// How long there is left, on the terminal.
+struct Clock {
+    until: Instant,
+    ticks: Interval,
+    terminal: bool,
+}
+
+impl Clock {
+    fn new(seconds: u64) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let period = Duration::from_secs(if terminal { 1 } else { 5 });
+        // What there is at first has just been said.
+        let ticks = interval_at(tokio::time::Instant::now() + period, period);
+        Self { until: Instant::now() + Duration::from_secs(seconds), ticks, terminal }
+    }
+
+    async fn tick(&mut self) -> Duration {
+        self.ticks.tick().await;
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    fn show(&self, left: Duration, out: &mut impl Write) -> io::Result<()> {
+        let left = left.as_secs_f64().round();
+        if self.terminal {
+            write!(out, "\r{left:>4} s left ")?;
+        } else {
+            writeln!(out, "{left} s left to confirm")?;
+        }
+        out.flush()
+    }
+}
+
+fn present(adoption: &Adoption, out: &mut impl Write) -> io::Result<()> {
+    let (strong, unsure, faint) = (style::STRONG, style::UNSURE, style::FAINT);
+    let (bond, from) = (clean(&adoption.bond), clean(&adoption.from));
+    let had = adoption.addresses.iter().map(String::as_str).chain([adoption.mac.as_str()]);
+    let had: Vec<_> = had.map(clean).collect();
+    let gateways: Vec<_> = adoption.gateways.iter().map(|gateway| clean(gateway)).collect();
+    let routes = if gateways.is_empty() {
+        String::new()
+    } else {
+        format!(", default route via {}", gateways.join(", "))
+    };
+    writeln!(out, "{strong}{bond}{strong:#} has what {from} had: {}{routes}", had.join(", "))?;
+    for note in &adoption.notes {
+        writeln!(out, "{unsure}note:{unsure:#} {}", clean(note))?;
+    }
+    writeln!(out, "To be added to {}:", clean(&adoption.file))?;
+    for line in adoption.section.lines() {
+        writeln!(out, "{faint}  {}{faint:#}", clean(line))?;
+    }
+    let here = if io::stdin().is_terminal() { " (or Enter)" } else { "" };
+    writeln!(
+        out,
+        "Within {} s, {strong}hitless confirm{strong:#}{here} keeps it; else everything is put back as it was.",
+        adoption.confirm_within_s
+    )?;
+    out.flush()
+}

@@ -1,0 +1,460 @@
+//! A bond that is built around interfaces in use: on trial until someone confirms it, and else taken apart again.
+//!
+//! What it is to be like is worked out by `adoption`; taking interfaces and giving them back is what it is with any bond.
+//! Here is decided when a trial begins and how it ends. Everything that was in use goes on to be: first the bond, then
+//! other managers are told, who would else take away what is to be moved.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hitless_api::{Adoption, Confirmed, Error, NewBond, Session, Verdict};
+use hitless_core::event::{Snapshot, Waiting};
+use hitless_core::time::Instant;
+use hitless_linux::netlink::Netlink;
+use hitless_linux::tcp::{Connection, Progress};
+use tokio::sync::oneshot;
+
+use super::bond::BondTask;
+use super::requests::{Answer, failed};
+use super::{Daemon, preflight};
+use crate::adoption::record::{Record, RecordError};
+use crate::adoption::survey::InUse;
+use crate::adoption::{self, Plan, Wish};
+use crate::causes::chain;
+use crate::config::{Bond, ConfigSource, DriverChoice, text};
+use crate::driver::{Driver, DriverError, Tools};
+use crate::ledger::{Ledger, LedgerError};
+use crate::resolver::told_by_managers;
+use crate::server::Reply;
+
+/// How long a bond may take until it carries traffic. Without its interfaces nobody is reached meanwhile.
+const BUILDING: Duration = Duration::from_secs(5);
+
+/// How long data may go unacknowledged until the session counts as lost: a failover to Wi-Fi that has to join first may
+/// take some seconds.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// How often the session is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long somebody may take to confirm, in seconds.
+const WITHIN: std::ops::RangeInclusive<u64> = 1..=3600;
+
+/// A bond on trial.
+pub(super) struct Trial {
+    plan: Plan,
+    /// Where it is written when it is confirmed.
+    file: PathBuf,
+    phase: Phase,
+    session: Option<Watched>,
+    /// Those who want to know how it ends.
+    waiting: Vec<oneshot::Sender<Answer>>,
+}
+
+enum Phase {
+    /// It is being built. Then whoever asked for it is told.
+    Building { by: Instant, within: Duration, reply: oneshot::Sender<Answer> },
+    /// It is there, until then.
+    OnTrial { until: Instant },
+}
+
+/// The connection of whoever asked for it.
+struct Watched {
+    connection: Connection,
+    seen: Progress,
+    /// When something of it was last acknowledged, or nothing had to be.
+    lively: Instant,
+    next_look: Instant,
+}
+
+/// Why what was on trial could not be taken apart.
+#[derive(Debug, thiserror::Error)]
+pub enum PutBackError {
+    /// The kernel cannot be asked.
+    #[error(transparent)]
+    Request(#[from] hitless_linux::error::RequestError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The bond cannot be removed, or not everything be given back.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The record cannot be removed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Takes a bond apart that was on trial when the daemon with this socket was killed, and says which; for when no other
+/// daemon comes that would do it.
+///
+/// # Errors
+///
+/// See [`PutBackError`]. It can be tried again.
+pub async fn put_back(socket: &Path) -> Result<Option<String>, PutBackError> {
+    let record = Record::of(socket);
+    let Some(bond) = record.read() else { return Ok(None) };
+    let ledger = std::rc::Rc::new(std::cell::RefCell::new(Ledger::open(socket)?));
+    let (wireless, _events) = hitless_linux::wireless::Wireless::open()?;
+    let tools = Tools { netlink: Netlink::requests()?, ledger, wireless: std::rc::Rc::new(wireless) };
+    take_apart(&record, &bond, &tools).await?;
+    Ok(Some(bond))
+}
+
+async fn take_apart(record: &Record, bond: &str, tools: &Tools) -> Result<(), PutBackError> {
+    Driver::remove_orphan(bond, tools).await?;
+    record.remove()?;
+    Ok(())
+}
+
+impl Trial {
+    pub(super) fn deadline(&self) -> Instant {
+        let (Phase::Building { by: until, .. } | Phase::OnTrial { until }) = &self.phase;
+        self.session.as_ref().map_or(*until, |session| session.next_look.min(*until))
+    }
+
+    /// How long there still is to confirm it.
+    pub(super) fn left(&self, bond: &str, now: Instant) -> Option<Duration> {
+        match self.phase {
+            Phase::OnTrial { until } if self.plan.bond.name == bond => Some(until.since(now)),
+            Phase::OnTrial { .. } | Phase::Building { .. } => None,
+        }
+    }
+}
+
+impl Watched {
+    /// The session, if it is one that is known here.
+    fn of(session: &Session, now: Instant) -> Option<Self> {
+        let connection = Connection { local: end(&session.local)?, peer: end(&session.peer)? };
+        let seen = connection.progress().ok().flatten()?;
+        Some(Self { connection, seen, lively: now, next_look: now + LOOK })
+    }
+
+    /// Does nothing get across any more? One that is over is no reason: whoever confirms may come by another.
+    fn is_stalled(&mut self, now: Instant) -> bool {
+        if now < self.next_look {
+            return false;
+        }
+        self.next_look = now + LOOK;
+        let Ok(Some(progress)) = self.connection.progress() else { return false };
+        if progress.unacked == 0 || progress.acked != self.seen.acked {
+            self.lively = now;
+        }
+        self.seen = progress;
+        now - self.lively >= STALLED
+    }
+}
+
+fn end(text: &str) -> Option<SocketAddr> {
+    text.parse().ok()
+}
+
+// ---- how it begins -----------------------------------------------------------------------------------------------------
+
+impl Daemon {
+    /// Builds a bond around interfaces in use. Answered when it carries traffic, or cannot be built.
+    pub(super) async fn adopt(&mut self, new: NewBond, reply: oneshot::Sender<Answer>) {
+        let begun = match self.plan(&new).await {
+            Ok((plan, file)) => self.begin(plan).await.map(|plan| (plan, file)),
+            Err(error) => Err(error),
+        };
+        let (plan, file) = match begun {
+            Ok(begun) => begun,
+            // Whoever has gone needs no answer.
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let now = self.now();
+        let session = new.session.as_ref().and_then(|session| Watched::of(session, now));
+        if let Some(session) = &session {
+            tracing::info!("{}: {} has to go on working", plan.bond.name, session.connection);
+        }
+        let within = Duration::from_secs(new.within_s);
+        let phase = Phase::Building { by: now + BUILDING, within, reply };
+        self.trial = Some(Trial { plan, file, phase, session, waiting: Vec::new() });
+    }
+
+    /// Works out what to build, and where it will be written.
+    async fn plan(&self, new: &NewBond) -> Result<(Plan, PathBuf), Error> {
+        let refuse = |reason: String| Err(Error::Refused { reason });
+        if let Some(trial) = &self.trial {
+            return refuse(format!(
+                "{} is on trial: hitless confirm keeps it, hitless down {0} puts everything back",
+                trial.plan.bond.name
+            ));
+        }
+        let ConfigSource::File(file) = &self.source else {
+            return refuse(
+                "the daemon was started with --bond, and has no configuration file to write the bond into"
+                    .to_owned(),
+            );
+        };
+        if !WITHIN.contains(&new.within_s) {
+            return refuse(format!(
+                "{} s is no time to confirm in: use {} to {}",
+                new.within_s,
+                WITHIN.start(),
+                WITHIN.end()
+            ));
+        }
+        let text = text(file).map_err(|error| failed(&error))?;
+        let ports = self.survey(&new.ports).await?;
+        let links = self.tools.netlink.links().await.map_err(|error| failed(&error))?;
+        let taken: Vec<String> = links.into_iter().map(|link| link.name).collect();
+        let wish = Wish {
+            ports: &ports,
+            bond: new.bond.as_deref(),
+            driver: new.driver.map_or(DriverChoice::Auto, |driver| match driver {
+                hitless_api::Driver::Kernel => DriverChoice::Kernel,
+                hitless_api::Driver::Ebpf => DriverChoice::Ebpf,
+            }),
+            session: new.session.as_ref().and_then(|session| end(&session.local)),
+            taken: &taken,
+            dns: told_by_managers(),
+        };
+        let plan = adoption::plan(&wish, &text, &file.display().to_string())
+            .map_err(|error| Error::Refused { reason: chain(&error) })?;
+        self.check(&plan).await?;
+        Ok((plan, file.clone()))
+    }
+
+    /// What the interfaces have.
+    async fn survey(&self, names: &[String]) -> Result<Vec<InUse>, Error> {
+        let mut ports = Vec::new();
+        let mut seen = BTreeSet::new();
+        for name in names {
+            let refused =
+                |reason: &str| Error::PortUnusable { port: name.clone(), reason: reason.to_owned() };
+            if !seen.insert(name) {
+                return Err(refused("it is named twice"));
+            }
+            let owner = self.bonds.values().find(|bond| bond.wants(name) || bond.is_own_name(name));
+            if let Some(owner) = owner {
+                return Err(refused(&format!("it belongs to {} already", owner.config.name)));
+            }
+            let link = self.tools.netlink.link_named(name).await.map_err(|error| failed(&error))?;
+            let link =
+                link.ok_or_else(|| refused("there is no such interface; `ip link` lists those there are"))?;
+            let index = link.index;
+            let mut port = InUse::look(&self.tools.netlink, link).await.map_err(|error| failed(&error))?;
+            port.wireless = self.tools.wireless_kind(index).is_some();
+            port.known_network = self.stations.knows_network(name);
+            port.client = self.others.has_client(name);
+            ports.push(port);
+        }
+        Ok(ports)
+    }
+
+    /// What can be known to be wrong before anything is changed.
+    async fn check(&self, plan: &Plan) -> Result<(), Error> {
+        let refused = |reason: String| Error::Refused { reason };
+        if self.bonds.values().any(|bond| bond.is_own_name(&plan.bond.name)) {
+            return Err(refused(format!(
+                "there is a bond {} already: give this one another name",
+                plan.bond.name
+            )));
+        }
+        super::check_privileges(&plan.config).map_err(|error| refused(error.to_string()))?;
+        preflight::check(&self.tools, &plan.config).await.map_err(|error| refused(chain(&error)))
+    }
+
+    async fn begin(&mut self, plan: Plan) -> Result<Plan, Error> {
+        let name = plan.bond.name.clone();
+        tracing::info!("{name}: built around {}, on trial", plan.from);
+        // From here on, whoever comes after us takes it apart.
+        self.record.write(&name).map_err(|error| failed(&error))?;
+        let made = match self.add_bonds(std::slice::from_ref(&plan.bond)).await {
+            Ok(_) => self.present_all().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
+            self.forget_record();
+            return Err(failed(&error));
+        }
+        let bond = self.bonds.values_mut().find(|bond| bond.config.name == name);
+        if let (Some(bond), Some(leased)) = (bond, plan.leased) {
+            bond.prefer_lease(leased);
+        }
+        Ok(plan)
+    }
+
+    // ---- how it goes on --------------------------------------------------------------------------------------------
+
+    /// Looks how it is doing: has it been built, is time over, does the session still work?
+    pub(super) async fn tend_trial(&mut self) {
+        let now = self.now();
+        let Some(trial) = &mut self.trial else { return };
+        let bond = self.bonds.values().find(|bond| bond.config.name == trial.plan.bond.name);
+        let Some(bond) = bond else { return };
+        match &trial.phase {
+            Phase::Building { by, .. } => match progress(bond, now >= *by) {
+                Building::UnderWay => {}
+                Building::Done => self.built().await,
+                Building::Failed(why) => self.end_trial(&why).await,
+            },
+            Phase::OnTrial { until } if now >= *until => self.end_trial("nobody confirmed it in time").await,
+            Phase::OnTrial { .. } => {
+                let Some(session) = &mut trial.session else { return };
+                if session.is_stalled(now) {
+                    let peer = session.connection.peer.ip();
+                    self.end_trial(&format!("the session from {peer} gets nothing across any more")).await;
+                }
+            }
+        }
+    }
+
+    /// It carries traffic. Now others may be told, and whoever asked for it is.
+    async fn built(&mut self) {
+        self.keep_others_off().await;
+        let now = self.now();
+        let Some(trial) = self.trial.take() else { return };
+        let Trial { plan, file, phase, mut session, waiting } = trial;
+        let Phase::Building { within, reply, .. } = phase else { return };
+        if let Some(session) = &mut session {
+            (session.lively, session.next_look) = (now, now + LOOK);
+        }
+        tracing::info!("{}: on trial for {} s, until hitless confirm", plan.bond.name, within.as_secs());
+        let adoption = self.describe(&plan, &file, within);
+        self.trial =
+            Some(Trial { plan, file, phase: Phase::OnTrial { until: now + within }, session, waiting });
+        // Whoever has gone may still confirm by another way.
+        drop(reply.send(Ok(Reply::Adopted(Box::new(adoption)))));
+    }
+
+    fn describe(&self, plan: &Plan, file: &Path, within: Duration) -> Adoption {
+        let mut notes = plan.notes.clone();
+        notes.extend(self.others.findings(&plan.bond));
+        Adoption {
+            bond: plan.bond.name.clone(),
+            ports: plan.bond.options.ports.iter().map(ToString::to_string).collect(),
+            from: plan.from.clone(),
+            mac: plan.mac.to_string(),
+            addresses: plan.addresses.iter().map(|(address, length)| format!("{address}/{length}")).collect(),
+            gateways: plan.gateways.iter().map(ToString::to_string).collect(),
+            confirm_within_s: within.as_secs(),
+            section: plan.section.clone(),
+            file: file.display().to_string(),
+            notes,
+        }
+    }
+
+    // ---- how it ends -----------------------------------------------------------------------------------------------
+
+    /// Keeps it, and writes it down.
+    pub(super) fn confirm(&mut self) -> Result<Confirmed, Error> {
+        let none =
+            || Error::Refused { reason: "no bond is on trial: there is nothing to confirm".to_owned() };
+        let Some(Trial { plan, file, phase: Phase::OnTrial { .. }, .. }) = &self.trial else {
+            return Err(none());
+        };
+        adoption::write(file, &plan.section).map_err(|error| failed(&error))?;
+        let confirmed = Confirmed { bond: plan.bond.name.clone(), file: file.display().to_string() };
+        self.forget_record();
+        let text = format!("{} stays, and is in {}", confirmed.bond, confirmed.file);
+        tracing::info!("confirmed: {text}");
+        self.trial_ended(true, &text);
+        Ok(confirmed)
+    }
+
+    /// Puts everything back as it was.
+    pub(super) async fn end_trial(&mut self, why: &str) {
+        let Some(trial) = &self.trial else { return };
+        let name = trial.plan.bond.name.clone();
+        tracing::warn!("{name}: {why}: everything is put back as it was");
+        let id = self.bonds.iter().find(|(_, bond)| bond.config.name == name).map(|(id, _)| *id);
+        let removed = match id {
+            Some(id) => self.remove_bond(id).await,
+            None => Ok(()),
+        };
+        self.settle_names().await;
+        match removed {
+            Ok(()) => self.put_back_by_command(why),
+            Err(error) => {
+                // The record stays: the next daemon tries again.
+                tracing::error!("{name}: not everything is as it was: {}", chain(&error));
+                self.trial_ended(false, &format!("{why}; not everything is as it was: {}", chain(&error)));
+            }
+        }
+    }
+
+    /// The bond has been removed, and nothing of it is left.
+    pub(super) fn put_back_by_command(&mut self, why: &str) {
+        self.forget_record();
+        self.trial_ended(false, &format!("{why}; everything is as it was"));
+    }
+
+    /// Is this the bond that is on trial?
+    pub(super) fn is_on_trial(&self, bond: &str) -> bool {
+        self.trial.as_ref().is_some_and(|trial| trial.plan.bond.name == bond)
+    }
+
+    pub(super) fn await_trial(&mut self, bond: &str, reply: oneshot::Sender<Answer>) {
+        match &mut self.trial {
+            Some(trial) if trial.plan.bond.name == bond => trial.waiting.push(reply),
+            Some(_) | None => {
+                let error = Error::Refused { reason: format!("{bond} is not on trial") };
+                drop(reply.send(Err(error)));
+            }
+        }
+    }
+
+    fn trial_ended(&mut self, confirmed: bool, text: &str) {
+        let Some(trial) = self.trial.take() else { return };
+        let verdict = Verdict { confirmed, text: text.to_owned() };
+        for reply in trial.waiting {
+            drop(reply.send(Ok(Reply::Verdict(verdict.clone()))));
+        }
+        if let Phase::Building { reply, .. } = trial.phase {
+            drop(reply.send(Err(Error::Failed { reason: text.to_owned() })));
+        }
+    }
+
+    fn forget_record(&self) {
+        if let Err(error) = self.record.remove() {
+            tracing::warn!("{}", chain(&error));
+        }
+    }
+
+    /// A daemon before this one was killed while a bond was on trial: everything is put back as it was, unless it was
+    /// confirmed just before.
+    pub(super) async fn end_trial_of_before(&self, bonds: &[Bond]) {
+        let Some(name) = self.record.read() else { return };
+        if bonds.iter().any(|bond| bond.name == name) {
+            self.forget_record();
+            return;
+        }
+        match take_apart(&self.record, &name, &self.tools).await {
+            Ok(()) => {
+                tracing::warn!(
+                    "{name}: was on trial when the daemon ended: everything is put back as it was"
+                );
+            }
+            Err(error) => tracing::error!("{name}: was on trial, and cannot be put back: {}", chain(&error)),
+        }
+    }
+}
+
+/// How building is coming along.
+enum Building {
+    UnderWay,
+    Done,
+    Failed(String),
+}
+
+fn progress(bond: &BondTask, late: bool) -> Building {
+    let snapshot = bond.snapshot();
+    if let Some((port, failure)) = refused(&snapshot) {
+        return Building::Failed(format!("{port} cannot be a port: {failure}"));
+    }
+    if snapshot.carrier && bond.under_way == 0 {
+        return Building::Done;
+    }
+    if late { Building::Failed("it does not carry traffic".to_owned()) } else { Building::UnderWay }
+}
+
+fn refused(snapshot: &Snapshot) -> Option<(&str, String)> {
+    snapshot.ports.iter().find_map(|port| match &port.waiting {
+        Some(Waiting::Attach(failure)) => Some((port.name.as_str(), failure.to_string())),
+        Some(_) | None => None,
+    })
+}

@@ -1,0 +1,98 @@
+//! Building a bond around interfaces in use: the traffic goes on, and without a confirmation everything is as it was.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use hitless_lab::running::Running;
+use hitless_lab::{Daemon, Home};
+use support::*;
+
+/// A laptop that uses eth0 plainly, with wlan0 at hand.
+fn in_use() -> Home {
+    let home = home();
+    home.use_plainly("eth0").unwrap();
+    home.laptop.ip("link set wlan0 up").unwrap();
+    home.wait_forwarding("wlan0").unwrap();
+    home.laptop.ip("route add default via 192.168.1.1").unwrap();
+    home
+}
+
+/// Where the daemon of [`idle`] would have its configuration. Only the daemon sees it: its /etc is its own.
+const FILE: &str = "/etc/hitless/hitless.toml";
+
+/// A daemon on a host where nothing was configured yet.
+fn idle(home: &Home) -> Daemon<'_> {
+    let daemon = Daemon::start(&home.laptop, &[]).unwrap();
+    assert!(daemon.log().contains("hitless adopt"), "{}", daemon.log());
+    daemon
+}
+
+/// `hitless adopt eth0 wlan0`, which has come so far that it waits for a confirmation.
+fn adopted(daemon: &Daemon<'_>, options: &[&str]) -> Running {
+    let arguments = [&["adopt", "eth0", "wlan0", "--driver", "ebpf"], options].concat();
+    let mut running = daemon.begin_command(&arguments).unwrap();
+    running.wait_said("hitless confirm").unwrap();
+    running
+}
+
+fn assert_nothing_written(daemon: &Daemon<'_>) {
+    assert!(daemon.read(FILE).is_err());
+}
+
+#[test]
+fn what_is_confirmed_stays_and_is_written_down() {
+    let home = in_use();
+    let daemon = idle(&home);
+    let mac_before = mac(&home.laptop, "eth0");
+    let mut traffic = Traffic::start(&home, 0);
+    traffic.mark("adopt");
+    let mut running = adopted(&daemon, &[]);
+    traffic.flows();
+    let bond = daemon.bond("bond0").unwrap();
+    assert_eq!((&bond["active"], &bond["mac"]), (&"eth0".into(), &mac_before.as_str().into()));
+    assert!(bond["unconfirmed_s"].as_u64().is_some_and(|left| left <= 60), "{bond}");
+    assert_nothing_written(&daemon);
+    let refused = daemon.command(&["reload"]).unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("on trial"), "{refused:?}");
+
+    let said = daemon.ask(&["confirm"]).unwrap();
+    assert!(said.contains("bond0 stays"), "{said}");
+    let (code, said) = running.outcome().unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let written = daemon.read(FILE).unwrap();
+    assert!(written.starts_with("# Made by: hitless adopt eth0 wlan0\n[bond.bond0]\n"), "{written}");
+    for part in ["192.168.1.5/24", "fd00:1::5/64", "192.168.1.1"] {
+        assert!(written.contains(part), "{written}");
+    }
+    // It says what is there.
+    daemon.ask(&["reload"]).unwrap();
+    wait_ports_up(&daemon, "bond0");
+    assert_eq!(daemon.bond("bond0").unwrap()["unconfirmed_s"], serde_json::Value::Null);
+
+    traffic.mark("pull");
+    home.pull("eth0").unwrap();
+    daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+    traffic.flows();
+    let report = traffic.finish();
+    println!("{:#?}\n{}", counted(&report, "adopt"), daemon.log());
+    let counts = counted(&report, "adopt");
+    assert_eq!((counts.duplicated, counts.reordered), (0, 0), "{counts:?}");
+}
+
+#[test]
+fn without_confirmation_everything_is_as_it_was() {
+    let home = in_use();
+    let daemon = idle(&home);
+    let before = state(&home.laptop);
+    let traffic = Traffic::start(&home, 0);
+    let mut running = adopted(&daemon, &["--confirm", "1"]);
+    let (code, said) = running.outcome().unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nobody confirmed"), "{said}");
+    assert_same(&before, &state(&home.laptop));
+    assert_nothing_written(&daemon);
+    traffic.finish();
+    let refused = daemon.command(&["confirm"]).unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+}
