@@ -267,6 +267,17 @@ impl<'a> Daemon<'a> {
         self.host.within(|| command.output().map_err(|error| start_error(&command, error)))?
     }
 
+    /// A command of the binary against this daemon, in words: for someone who is to type it elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When the binary has not been built.
+    pub fn words(&self, arguments: &[&str]) -> Result<Vec<String>> {
+        let command = self.client(arguments)?;
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+    }
+
     /// Starts a command of the binary against this daemon that goes on for a while.
     ///
     /// # Errors
