@@ -267,6 +267,7 @@ fn config(bytes: &mut Bytes<'_>) -> BondConfig {
         updelay: bytes.time(),
         downdelay: bytes.time(),
         fail_over_mac: bytes.pick(&[FailOverMac::None, FailOverMac::Active, FailOverMac::Follow]),
+        mac: bytes.pick(&[None, Some(MacAddr([2, 0, 0, 0, 0, 99]))]),
         min_links: bytes.pick(&[0, 1, 2, u32::MAX]),
         num_peer_notif: bytes.pick(&[0, 1, 255]),
         peer_notif_delay: bytes.time(),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hitless_lab::running::Running;
 use hitless_lab::ssh::Sshd;
+use hitless_lab::wait::{Look, linger, until};
 use hitless_lab::{Daemon, Home};
+use nix::sys::signal::Signal;
 use support::*;
 
 /// A laptop that uses eth0 plainly, with wlan0 at hand.
@@ -97,6 +99,117 @@ fn without_confirmation_everything_is_as_it_was() {
     traffic.finish();
     let refused = daemon.command(&["confirm"]).unwrap();
     assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+}
+
+/// Everything is as it was, or is so soon: IPv6 takes a moment.
+fn wait_same(home: &Home, before: &[String]) {
+    let same = || (state(&home.laptop) == before).then_some(());
+    let look = until("everything to be as it was", PATIENCE, || {
+        Ok(same().map_or_else(|| Look::No("it is not".to_owned()), Look::Yes))
+    });
+    if look.is_err() {
+        assert_same(before, &state(&home.laptop));
+    }
+}
+
+#[test]
+fn a_daemon_that_is_killed_half_way_costs_nothing() {
+    let home = in_use();
+    let mut daemon = idle(&home);
+    let before = state(&home.laptop);
+    let traffic = Traffic::start(&home, 0);
+    let mut random = Random::new();
+    for n in 0..8 {
+        let mut running = daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf"]).unwrap();
+        // From before it begins to after it is done.
+        linger(random.micros(80_000));
+        daemon.kill9().unwrap();
+        let comes_back = n % 2 == 0;
+        if comes_back {
+            daemon.restart().unwrap();
+        }
+        let (code, said) = running.outcome().unwrap();
+        assert!(code.is_some_and(|code| code != 0), "{said}");
+        wait_same(&home, &before);
+        assert!(daemon.read(FILE).is_err());
+        if !comes_back {
+            daemon.restart().unwrap();
+        }
+        assert_eq!(daemon.status().unwrap()["bonds"], serde_json::json!([]));
+        traffic.flows();
+    }
+    traffic.finish();
+}
+
+#[test]
+fn with_daemon_and_command_killed_the_next_daemon_puts_everything_back() {
+    let home = in_use();
+    let mut daemon = idle(&home);
+    let before = state(&home.laptop);
+    let mut running = adopted(&daemon, &[]);
+    daemon.kill9().unwrap();
+    running.signal(Signal::SIGKILL).unwrap();
+    running.wait().unwrap();
+    daemon.restart().unwrap();
+    assert!(daemon.log().contains("was on trial when the daemon ended"), "{}", daemon.log());
+    wait_same(&home, &before);
+}
+
+#[test]
+fn whoever_gives_up_puts_everything_back() {
+    let home = in_use();
+    let mut daemon = idle(&home);
+    let before = state(&home.laptop);
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut running = adopted(&daemon, &[]);
+        running.signal(signal).unwrap();
+        let (code, said) = running.outcome().unwrap();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("everything is as it was"), "{said}");
+        wait_same(&home, &before);
+    }
+    let mut running = adopted(&daemon, &[]);
+    running.signal(Signal::SIGHUP).unwrap();
+    daemon.ask(&["down", "bond0"]).unwrap();
+    assert!(running.outcome().unwrap().1.contains("hitless down removed it"));
+    wait_same(&home, &before);
+    let mut running = adopted(&daemon, &[]);
+    daemon.terminate().unwrap();
+    let (code, said) = running.outcome().unwrap();
+    assert_eq!((code, said.contains("the daemon was told to end")), (Some(1), true), "{said}");
+    wait_same(&home, &before);
+}
+
+#[test]
+fn a_port_that_vanishes_half_way_leaves_the_others_as_they_were() {
+    let home = in_use();
+    let daemon = idle(&home);
+    let mut random = Random::new();
+    let without = |port: &str| -> Vec<String> {
+        state(&home.laptop).into_iter().filter(|line| !line.contains(port)).collect()
+    };
+    let before = without("wlan0");
+    for _ in 0..4 {
+        let mut running =
+            daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "1"]).unwrap();
+        linger(random.micros(60_000));
+        home.vanish("wlan0").unwrap();
+        let (code, said) = running.outcome().unwrap();
+        assert!(code.is_some_and(|code| code != 0), "{said}");
+        wait_for("eth0 to be as it was", || (without("wlan0") == before).then_some(()));
+        home.appear("wlan0").unwrap();
+    }
+    // The one that was in use, and comes back as another interface of its name: what it had is there again.
+    let mut running = adopted(&daemon, &["--confirm", "2"]);
+    home.vanish("eth0").unwrap();
+    home.appear("eth0").unwrap();
+    running.outcome().unwrap();
+    wait_printed(&home.laptop, "ip address show dev eth0", |shown| {
+        shown.contains("192.168.1.5/24") && shown.contains("fd00:1::5/64")
+    });
+    let routes = home.laptop.ip("route").unwrap();
+    assert!(routes.contains("default via 192.168.1.1 dev eth0"), "{routes}");
+    assert!(!names(&home.laptop).contains(&"bond0".to_owned()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use wildmatch::WildMatch;
 
+use crate::mac::MacAddr;
 use crate::wifi::Ssid;
 
 /// The options of one bond.
@@ -36,6 +37,9 @@ pub struct BondConfig {
     pub downdelay: Duration,
     /// What happens to hardware addresses when the active port changes.
     pub fail_over_mac: FailOverMac,
+    /// The bond's hardware address, which a station can have; `None`: that of the port it is made with. Does not count where
+    /// the bond takes that of the active port.
+    pub mac: Option<MacAddr>,
     /// How many usable ports the bond needs to have a carrier itself; 0 and 1 mean the same.
     pub min_links: u32,
     /// How often peers are told of a change of the active port, 0 to 255. Kernel: `num_grat_arp`, `num_unsol_na`.
@@ -76,6 +80,7 @@ impl Default for BondConfig {
             updelay: Duration::ZERO,
             downdelay: Duration::ZERO,
             fail_over_mac: FailOverMac::None,
+            mac: None,
             min_links: 0,
             num_peer_notif: 1,
             peer_notif_delay: Duration::ZERO,

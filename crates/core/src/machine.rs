@@ -694,12 +694,15 @@ impl Machine {
         }
     }
 
-    /// The bond's address: that of the active port, or the one it has had since it had a port, or that of the port which
-    /// is preferred.
+    /// The bond's address: that of the active port, or the one that is configured, or the one it has had since it had a port,
+    /// or that of the port which is preferred.
     fn bond_address(&self) -> Option<MacAddr> {
         let active = self.active.and_then(|id| self.ports.get(&id)).map(|port| port.info.permanent_mac);
         if self.fail_over_mac() == FailOverMac::Active && active.is_some() {
             return active;
+        }
+        if self.config.mac.is_some() {
+            return self.config.mac;
         }
         if self.addressed && self.bond_mac.wanted().is_some() {
             return *self.bond_mac.wanted();

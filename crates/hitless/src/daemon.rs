@@ -350,7 +350,11 @@ impl Daemon {
             }
         }
         self.service.stopping();
-        self.end_trial("the daemon was told to end").await;
+        if self.trial.is_some() {
+            self.end_trial("the daemon was told to end").await;
+            // Whoever waits for it is told before we go: his connection gets its turn.
+            tokio::task::yield_now().await;
+        }
         tracing::info!("ending; bonds stay, and forward");
         Ok(())
     }

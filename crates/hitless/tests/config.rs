@@ -373,6 +373,15 @@ fn what_the_bond_has_as_an_interface() {
 }
 
 #[test]
+fn the_hardware_address_may_be_given() {
+    let given = valid("[bond.b]\nports = [\"eth0\"]\nmac = \"02:00:5e:00:53:02\"");
+    assert_eq!(given.bonds[0].options.mac, Some(MacAddr([2, 0, 0x5e, 0, 0x53, 2])));
+    assert_snapshot!(errors(
+        "[bond.b]\nports = [\"eth0\"]\nmac = \"ff:ff:ff:ff:ff:ff\"\nfail-over-mac = \"active\""
+    ));
+}
+
+#[test]
 fn wrong_networks() {
     assert_snapshot!(bond_errors(
         "[bond.bond0.ip]\ndhcp4 = \"yes\"\nclient-id = \"uuid\"\nhostname = \"my laptop\"\nmetric = -1\ndhcp = true"

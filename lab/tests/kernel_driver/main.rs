@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod addresses;
+mod adopt;
 mod balance_rr;
 mod dhcp;
 mod failback;

@@ -57,6 +57,26 @@ fn follow_gives_the_active_port_the_bonds_address_and_no_two_ports_the_same() {
 }
 
 #[test]
+fn a_configured_address_is_the_bonds_unless_it_has_that_of_the_active_port() {
+    let own = mac(99);
+    let mut w = world(FailOverMac::None);
+    let first = w.plug("eth0");
+    w.reconfigure(|config| config.mac = Some(own));
+    w.run(ms(1));
+    let second = w.plug("wlan0");
+    for policy in [FailOverMac::None, FailOverMac::Follow, FailOverMac::None] {
+        w.reconfigure(|config| config.fail_over_mac = policy);
+        w.run(ms(1));
+        assert_eq!((w.bond_mac, w.nics[&first].mac), (Some(own), own), "{policy:?}");
+        let other = if policy == FailOverMac::None { own } else { mac(second.0) };
+        assert_eq!(w.nics[&second].mac, other, "{policy:?}");
+    }
+    w.reconfigure(|config| config.fail_over_mac = FailOverMac::Active);
+    w.run(ms(1));
+    assert_eq!(w.bond_mac, Some(mac(first.0)));
+}
+
+#[test]
 fn an_address_that_cannot_be_set_is_tried_again() {
     let mut w = world(FailOverMac::Follow);
     let ports = ["eth0", "wlan0"].map(|name| w.plug(name));

@@ -40,6 +40,7 @@ struct BondTable {
     ports: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     driver: Option<&'static str>,
+    mac: String,
     #[serde(skip_serializing_if = "IpTable::is_empty")]
     ip: IpTable,
 }
@@ -92,7 +93,7 @@ pub(super) fn section(wish: &Wish<'_>, bond: &str, from: &InUse, mac: MacAddr) -
     let leased = leased(from).or_else(|| wish.ports.iter().find_map(leased));
     let mut notes = Vec::new();
     let ip = ip(wish, from, mac, leased.is_some(), &mut notes);
-    let table = BondTable { ports: names.clone(), driver: driver(wish.driver), ip };
+    let table = BondTable { ports: names.clone(), driver: driver(wish.driver), mac: mac.to_string(), ip };
     let file = File { bond: BTreeMap::from([(bond, table)]) };
     // A structure of strings, numbers and tables always has a text.
     let text = toml::to_string(&file).unwrap_or_default();

@@ -88,6 +88,7 @@ fn what_an_administrator_gave_is_said_as_it_is() {
     # Made by: hitless adopt eth0 wlan0
     [bond.bond0]
     ports = ["eth0", "wlan0"]
+    mac = "02:00:00:00:00:02"
 
     [bond.bond0.ip]
     address = ["192.0.2.5/24", "198.51.100.5/24", "2001:db8::5/64"]
@@ -122,7 +123,7 @@ fn what_a_server_lent_is_asked_for_again_as_the_same_client() {
         let plan = planned(&[eth]);
         assert_eq!(
             plan.section,
-            "# Made by: hitless adopt eth0\n[bond.bond0]\nports = [\"eth0\"]\n\n[bond.bond0.ip]\ndhcp4 = true\n\
+            "# Made by: hitless adopt eth0\n[bond.bond0]\nports = [\"eth0\"]\nmac = \"02:00:00:00:00:02\"\n\n[bond.bond0.ip]\ndhcp4 = true\n\
              client-id = \"mac\"\nchaddr = \"02:00:00:00:00:02\"\n",
             "{how}"
         );

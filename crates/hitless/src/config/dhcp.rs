@@ -1,7 +1,6 @@
 //! Checks of what a bond gets by DHCP.
 
-use hitless_core::mac::MacAddr;
-
+use super::options;
 use super::raw::{self, At};
 use super::report::Problem;
 use super::{Dhcp4, DhcpConfig};
@@ -14,7 +13,7 @@ pub(super) fn dhcp4(raw: &raw::Ip, problems: &mut Vec<Problem>) -> Dhcp4 {
     match raw.dhcp4.as_ref().map(|at| at.value) {
         Some(raw::Dhcp4::On) => Dhcp4::On(DhcpConfig {
             client_id: raw.client_id.as_ref().map(|at| at.value).unwrap_or_default(),
-            chaddr: raw.chaddr.as_ref().and_then(|at| chaddr(at, problems)),
+            chaddr: raw.chaddr.as_ref().and_then(|at| options::station("chaddr", at, problems)),
             hostname: raw.hostname.as_ref().map(|at| hostname(at, problems)),
             detect_conflicts: raw.detect_conflicts.as_ref().is_none_or(|at| at.value),
         }),
@@ -42,17 +41,6 @@ fn unused(raw: &raw::Ip, help: &str, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(span, format!("`{key}` has no meaning here")).help(help));
         }
     }
-}
-
-fn chaddr(at: &At<String>, problems: &mut Vec<Problem>) -> Option<MacAddr> {
-    let mac = at.value.parse().ok().filter(|mac: &MacAddr| mac.is_station());
-    if mac.is_none() {
-        problems.push(
-            Problem::new(at.span.clone(), format!("`chaddr` cannot be \"{}\"", at.value.escape_debug()))
-                .label("expected the hardware address of one station, such as \"02:00:5e:00:53:01\""),
-        );
-    }
-    mac
 }
 
 fn hostname(at: &At<String>, problems: &mut Vec<Problem>) -> String {

@@ -50,6 +50,7 @@ const HARMLESS: &[&str] = &[
     "dhcp4",
     "client-id",
     "chaddr",
+    "mac",
     "hostname",
     "detect-conflicts",
     "accept-ra",

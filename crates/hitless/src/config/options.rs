@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hitless_core::config::{Evidence, FailOverMac, Failback, Mode, Probes, SameSegment};
+use hitless_core::mac::MacAddr;
 use hitless_core::wifi::Ssid;
 
 use super::raw::{self, At};
@@ -59,6 +60,30 @@ pub(super) fn mode(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Mode {
         }
     }
     mode
+}
+
+/// The bond's hardware address.
+pub(super) fn mac(bond: &raw::Bond, problems: &mut Vec<Problem>) -> Option<MacAddr> {
+    let at = bond.mac.as_ref()?;
+    if bond.fail_over_mac.as_ref().is_some_and(|at| at.value == MacChoice::Fixed(FailOverMac::Active)) {
+        problems.push(
+            Problem::new(at.span.clone(), "`mac` has no meaning with fail-over-mac = \"active\"")
+                .help("the bond has the hardware address of the active port then: remove one of the two"),
+        );
+    }
+    station("mac", at, problems)
+}
+
+/// A hardware address that a station can have.
+pub(super) fn station(key: &str, at: &At<String>, problems: &mut Vec<Problem>) -> Option<MacAddr> {
+    let mac = at.value.parse().ok().filter(|mac: &MacAddr| mac.is_station());
+    if mac.is_none() {
+        problems.push(
+            Problem::new(at.span.clone(), format!("`{key}` cannot be \"{}\"", at.value.escape_debug()))
+                .label("expected the hardware address of one station, such as \"02:00:5e:00:53:01\""),
+        );
+    }
+    mac
 }
 
 /// What needs the carrier poll, and the poll itself.

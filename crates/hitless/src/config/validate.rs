@@ -36,6 +36,7 @@ fn bond(raw: &raw::Bond, wifi: &[wifi::raw::Wifi], problems: &mut Vec<Problem>) 
             MacChoice::Auto => default.fail_over_mac,
             MacChoice::Fixed(policy) => policy,
         },
+        mac: options::mac(raw, problems),
         min_links: ports::min_links(raw, &patterns, problems),
         num_peer_notif: byte(raw.num_peer_notif.as_ref(), default.num_peer_notif),
         peer_notif_delay: time(&raw.peer_notif_delay, default.peer_notif_delay),

@@ -163,6 +163,10 @@ impl KernelDriver {
             // The kernel changes these only on a bond without ports. The machine attaches them again.
             self.release_all().await?;
         }
+        if let Some(mac) = config.options.mac.filter(|mac| link.mac != Some(*mac)) {
+            // Before there is a port, from which it would get another. With `active` the kernel passes over it.
+            self.tools.netlink.set_mac(self.bond, mac).await?;
+        }
         if change.primary_reselect == Some(PrimaryReselect::Failure) {
             // Before the primary, which the kernel would apply first, and by the old rule.
             let first =
