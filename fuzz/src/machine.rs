@@ -113,7 +113,7 @@ fn event(bytes: &mut Bytes<'_>, under_way: &mut VecDeque<(ActionId, Action)>) ->
         }
         11 => Event::Done { action: ActionId(u64::from(bytes.octet())), result: Ok(Outcome::Done) },
         12 => Event::Switch { port },
-        13 => Event::Configure(config(bytes)),
+        13 => Event::Configure(config(bytes).into()),
         14 => Event::Observed(observation(bytes)),
         15 | 16 => Event::Station { port, station: station(bytes) },
         17 => Event::Rekeyed { port },

@@ -101,6 +101,45 @@ fn without_confirmation_everything_is_as_it_was() {
     assert_eq!(refused.status.code(), Some(4), "{refused:?}");
 }
 
+#[test]
+fn what_cannot_be_is_refused_and_changes_nothing() {
+    let home = in_use();
+    let daemon = idle(&home);
+    let before = state(&home.laptop);
+    let refuse = |arguments: &[&str], code: i32, words: &str| {
+        let done = daemon.command(arguments).unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!((done.status.code(), said.contains(words)), (Some(code), true), "{arguments:?}: {said}");
+    };
+    refuse(&["adopt"], 2, "required");
+    refuse(&["adopt", "eth0", "--confirm", "0"], 2, "0");
+    refuse(&["adopt", "eth0", "dock0"], 4, "no such interface");
+    refuse(&["adopt", "eth0", "eth0"], 4, "named twice");
+    refuse(&["adopt", "lo"], 4, "loopback");
+    refuse(&["adopt", "wlan0"], 4, "is in use");
+    refuse(&["adopt", "eth0", "--bond", "a name that cannot be"], 4, "a name that cannot be");
+    refuse(&["adopt", "eth0", "--bond", "eth0"], 4, "eth0");
+    refuse(&["confirm"], 4, "nothing to confirm");
+    assert_same(&before, &state(&home.laptop));
+
+    let mut running = adopted(&daemon, &[]);
+    refuse(&["adopt", "eth0", "wlan0"], 4, "bond0 is on trial");
+    daemon.ask(&["confirm"]).unwrap();
+    running.wait().unwrap();
+    refuse(&["adopt", "eth0", "wlan0"], 4, "it belongs to bond0 already");
+    refuse(&["confirm"], 4, "nothing to confirm");
+}
+
+#[test]
+fn a_daemon_without_a_file_has_nowhere_to_write_it() {
+    let home = in_use();
+    let daemon =
+        Daemon::start(&home.laptop, &["--driver", "ebpf", "--bond", "bond7", "--ports", "dock0"]).unwrap();
+    let done = daemon.command(&["adopt", "eth0"]).unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!((done.status.code(), said.contains("--bond")), (Some(4), true), "{said}");
+}
+
 /// Everything is as it was, or is so soon: IPv6 takes a moment.
 fn wait_same(home: &Home, before: &[String]) {
     let same = || (state(&home.laptop) == before).then_some(());
@@ -122,7 +161,7 @@ fn a_daemon_that_is_killed_half_way_costs_nothing() {
     for n in 0..8 {
         let mut running = daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf"]).unwrap();
         // From before it begins to after it is done.
-        linger(random.micros(80_000));
+        linger(random.micros(80_000)).unwrap();
         daemon.kill9().unwrap();
         let comes_back = n % 2 == 0;
         if comes_back {
@@ -192,7 +231,7 @@ fn a_port_that_vanishes_half_way_leaves_the_others_as_they_were() {
     for _ in 0..4 {
         let mut running =
             daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "1"]).unwrap();
-        linger(random.micros(60_000));
+        linger(random.micros(60_000)).unwrap();
         home.vanish("wlan0").unwrap();
         let (code, said) = running.outcome().unwrap();
         assert!(code.is_some_and(|code| code != 0), "{said}");

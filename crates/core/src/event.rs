@@ -111,7 +111,7 @@ pub enum Event {
         port: PortId,
     },
     /// Work by these options from now on.
-    Configure(BondConfig),
+    Configure(Box<BondConfig>),
     /// What the driver has, as opposed to what the machine wants.
     Observed(Observation),
 }

@@ -176,7 +176,7 @@ impl Machine {
                 }
             }
             Event::Configure(config) => {
-                self.configure(now, config);
+                self.configure(now, *config);
                 trigger = Trigger::Configuration;
             }
             Event::Observed(observation) => self.observed(now, &observation),

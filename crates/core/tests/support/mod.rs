@@ -243,7 +243,7 @@ impl World {
     pub(crate) fn reconfigure(&mut self, change: impl FnOnce(&mut BondConfig)) {
         let mut config = self.machine.config().clone();
         change(&mut config);
-        self.tell(Event::Configure(config));
+        self.tell(Event::Configure(config.into()));
         // As the daemon does: interfaces that match from now on are announced.
         for (id, nic) in self.nics.clone() {
             if self.machine.config().preference(&nic.info.name).is_some() {

@@ -217,7 +217,7 @@ impl Daemon {
         let now = self.now();
         if let Some(bond) = self.bonds.get_mut(&id) {
             change(&mut bond.config.options.ports);
-            bond.machine.handle(now, Event::Configure(bond.config.options.clone()));
+            bond.machine.handle(now, Event::Configure(bond.config.options.clone().into()));
         }
     }
 
@@ -343,7 +343,7 @@ impl Daemon {
         bond.config = new;
         bond.configure_dhcp(now);
         bond.address_soon(now);
-        bond.machine.handle(now, Event::Configure(bond.config.options.clone()));
+        bond.machine.handle(now, Event::Configure(bond.config.options.clone().into()));
         bond.look_soon(now);
         Ok(())
     }

@@ -235,6 +235,9 @@ impl Daemon {
             let link = self.tools.netlink.link_named(name).await.map_err(|error| failed(&error))?;
             let link =
                 link.ok_or_else(|| refused("there is no such interface; `ip link` lists those there are"))?;
+            if link.loopback {
+                return Err(refused("it is the loopback interface"));
+            }
             let index = link.index;
             let mut port = InUse::look(&self.tools.netlink, link).await.map_err(|error| failed(&error))?;
             port.wireless = self.tools.wireless_kind(index).is_some();

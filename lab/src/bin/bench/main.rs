@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "this is what it is for")]
 
+mod adopt;
 mod dhcp;
 mod ebpf;
 mod kernel;
@@ -42,6 +43,9 @@ struct Arguments {
     /// How often each DHCP client is given an address
     #[arg(long, default_value_t = 5)]
     leases: usize,
+    /// How often a bond is built around an interface in use
+    #[arg(long, default_value_t = 5)]
+    adoptions: usize,
     /// Without the guest kernel
     #[arg(long)]
     no_guest: bool,
@@ -52,6 +56,7 @@ struct Arguments {
 struct Results {
     ebpf: ebpf::Results,
     dhcp_ms: dhcp::Results,
+    adopt: adopt::Results,
     kernel: Option<kernel::Results>,
 }
 
@@ -63,13 +68,14 @@ fn main() -> ExitCode {
 fn outside(arguments: &Arguments) -> Result<()> {
     let ebpf = ebpf::measure(arguments)?;
     let dhcp_ms = dhcp::measure(arguments.leases)?;
+    let adopt = adopt::measure(arguments.adoptions)?;
     let kernel = if arguments.no_guest {
         None
     } else {
         progress("bonding and the kernel driver in a guest kernel");
         Some(kernel::outside(arguments.pulls)?)
     };
-    let results = Results { ebpf, dhcp_ms, kernel };
+    let results = Results { ebpf, dhcp_ms, adopt, kernel };
     if arguments.json {
         let text = serde_json::to_string_pretty(&results)
             .map_err(|error| LabError::Broken(format!("cannot print the results: {error}")))?;
@@ -99,6 +105,22 @@ fn add_pulls(verdicts: &mut Verdicts, name: &str, pulls: &Pulls) {
     let back: u64 = failback.iter().sum();
     verdicts.add(&format!("{name}: lost on all failbacks"), back.to_string(), "0", back == 0);
     verdicts.add(&format!("{name}: duplicated"), pulls.duplicated.to_string(), "0", pulls.duplicated == 0);
+}
+
+fn add_adoptions(verdicts: &mut Verdicts, adopt: &adopt::Results) {
+    for (name, gaps, lost) in [
+        ("`adopt` over SSH", &adopt.there_ms, &adopt.lost_there),
+        ("and back, without `confirm`", &adopt.back_ms, &adopt.lost_back),
+    ] {
+        let worst = gaps.iter().copied().fold(0.0, f64::max);
+        let lost = lost.iter().max().copied().unwrap_or_default();
+        verdicts.add(
+            &format!("{name}: longest gap, worst (lost)"),
+            format!("{worst:.0} ms ({lost})"),
+            "under 100 ms",
+            worst < 100.0,
+        );
+    }
 }
 
 fn print(results: &Results) {
@@ -135,6 +157,7 @@ fn print(results: &Results) {
         "under 100 ms",
         ours < 100.0,
     );
+    add_adoptions(&mut verdicts, &results.adopt);
     if let Some(kernel) = &results.kernel {
         let [ours, plain] =
             [&kernel.hitless, &kernel.bonding].map(|pulls| mean(&counts(&pulls.lost_per_pull)));
