@@ -23,6 +23,7 @@ pub mod interrupt;
 pub mod meter;
 pub mod netns;
 pub mod paced;
+pub mod packages;
 mod process;
 pub mod qemu;
 pub mod samples;

@@ -8,6 +8,7 @@ mod addresses;
 mod balance_rr;
 mod dhcp;
 mod failback;
+mod ipv6;
 mod lead;
 mod life;
 mod macs;
