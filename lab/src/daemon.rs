@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::error::{IoContext as _, LabError, Result};
-use crate::netns::{Namespace, shown, start_error};
+use crate::netns::{Namespace, join_mounts, shown, start_error};
 use crate::running::Running;
 use crate::scratch;
 use crate::wait::{Look, until};
@@ -287,7 +287,21 @@ impl<'a> Daemon<'a> {
         Running::start(self.host, &mut self.client(arguments)?)
     }
 
-    /// The same, when it has to succeed; what it printed.
+    /// The same with the daemon's own /etc and /run: for what changes files there, or goes by them.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon does not run, or the command cannot be started.
+    pub fn command_beside(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = self.client(arguments)?;
+        let pid = self.pid()?;
+        self.host.within(|| {
+            join_mounts(pid)?;
+            command.output().map_err(|error| start_error(&command, error))
+        })?
+    }
+
+    /// As [`Daemon::command`], when it has to succeed; what it printed.
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub mod interrupt;
 pub mod meter;
 pub mod netns;
 pub mod paced;
-mod packages;
+pub mod packages;
 mod process;
 pub mod qemu;
 pub mod running;

@@ -247,6 +247,15 @@ fn own_mounts() -> Result<()> {
         .context(|| "keeping mounts to ourselves".to_owned())
 }
 
+/// Shows the calling thread, and what it starts, the mounts of this process.
+pub(crate) fn join_mounts(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/ns/mnt");
+    let file = File::open(&path).context(|| format!("opening {path}"))?;
+    // Threads share their root and their directory, which are another namespace's.
+    unshare(CloneFlags::CLONE_FS).context(|| "leaving the other threads".to_owned())?;
+    setns(file, CloneFlags::CLONE_NEWNS).context(|| format!("entering {path}"))
+}
+
 /// Gives the calling thread, and what it starts, copies of the places where programs tell each other what to do.
 fn own_places(place: &Path) -> Result<()> {
     own_mounts()?;

@@ -14,13 +14,13 @@ needed=$(apt-get -qq -s -o APT::Sandbox::User=root --no-install-recommends insta
 apt-get -qq -o APT::Sandbox::User=root download $(printf '%s\n' "$2" $needed | sort -u)
 for package in *.deb; do dpkg-deb -x "$package" made; done
 # Debian 12's packages are of the time before everything was below usr.
-mkdir -p made/usr && for part in sbin lib; do
+mkdir -p made/usr && for part in bin sbin lib; do
     [ ! -e "made/$part" ] || { cp -a "made/$part" made/usr/ && rm -r "made/$part"; }
 done"#;
 
 /// A package with what it needs; fetched when it is not there.
 #[derive(Debug)]
-pub(crate) struct Package {
+pub struct Package {
     root: PathBuf,
 }
 
@@ -30,7 +30,7 @@ impl Package {
     /// # Errors
     ///
     /// When apt-get cannot.
-    pub(crate) fn fetched(name: &str) -> Result<Self> {
+    pub fn fetched(name: &str) -> Result<Self> {
         let cache = cache()?;
         let root = cache.join(name);
         if root.exists() {
@@ -56,13 +56,18 @@ impl Package {
         }
     }
 
+    /// The directory that it is unpacked in, with its `usr` and `etc`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A file of it.
-    pub(crate) fn file(&self, path: &str) -> PathBuf {
+    pub fn file(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
     /// Where its libraries are, for `LD_LIBRARY_PATH`.
-    pub(crate) fn libraries(&self) -> String {
+    pub fn libraries(&self) -> String {
         let entries = fs::read_dir(self.root.join("usr/lib")).into_iter().flatten().flatten();
         let directories: Vec<_> = entries.map(|entry| entry.path().display().to_string()).collect();
         directories.join(":")

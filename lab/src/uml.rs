@@ -14,7 +14,7 @@ use crate::guest::{self, Kernel, Output, quoted};
 
 /// What the drivers and the laboratory need of the guest kernel.
 const MODULES: &str =
-    "bonding veth bridge 8021q sch_ingress cls_bpf cls_matchall act_gact act_bpf act_mirred dummy";
+    "bonding veth bridge 8021q sch_ingress cls_bpf cls_matchall act_gact act_bpf act_mirred dummy overlay";
 
 /// Does this program run in a guest?
 pub fn in_guest() -> bool {
@@ -50,6 +50,15 @@ pub fn run<S: AsRef<OsStr>>(command: &[S], timeout: Duration) -> Result<Output> 
 /// When the test fails there; with everything it printed.
 pub fn rerun(test: &str, timeout: Duration) -> Result<()> {
     guest::rerun(&Uml, test, timeout)
+}
+
+/// The same, with this in the environment of the test.
+///
+/// # Errors
+///
+/// As [`rerun`].
+pub fn rerun_with(test: &str, environment: &[(&str, &str)], timeout: Duration) -> Result<()> {
+    guest::rerun_with(&Uml, test, environment, timeout)
 }
 
 /// User-mode Linux.

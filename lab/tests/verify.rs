@@ -186,6 +186,50 @@ fn dhcp_clients_on_ports_are_found() {
     all_holds(&daemon);
 }
 
+/// In the daemon's own /etc: the machine's stays as it is.
+#[test]
+fn dhcpcd_is_kept_off_when_asked_for() {
+    const FILE: &str = "/etc/dhcpcd.conf";
+    let of_the_machine = || std::fs::read_to_string(FILE).ok();
+    let home = home();
+    let daemon = bonded(&home, "");
+    let before = of_the_machine();
+    let verify = |arguments: &[&str]| {
+        let output = daemon.command_beside(&[&["verify"], arguments].concat()).unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = verify(&["--fix"]);
+    assert!(code == Some(0) && said.starts_with("Nothing to fix.\n\nbond0 "), "{said}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("dhcpcd");
+    copy(Path::new("/bin/sh"), &program);
+    let _client = Client::start(&home.laptop, &program, "[manager]");
+    let line = "denyinterfaces eth0 wlan0 bond0-p";
+    let (code, said) = verify(&[]);
+    assert_eq!(code, Some(UNVERIFIED), "{said}");
+    assert!(said.contains(&format!("add `{line}` to {FILE}")), "{said}");
+    let own = daemon.read(FILE).unwrap_or_default();
+
+    let (code, said) = verify(&["--fix"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with(&format!("Added to {FILE}: {line}\nRestart dhcpcd")), "{said}");
+    let fixed = daemon.read(FILE).unwrap();
+    assert_eq!(fixed.lines().filter(|present| *present == line).count(), 1);
+    assert_eq!(
+        fixed.replace(&format!("{line}\n"), "").trim_end(),
+        own.trim_end(),
+        "nothing else has changed"
+    );
+
+    let (code, said) = verify(&["--fix", "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["fixed"]), (Some(0), &serde_json::json!([])), "once is enough");
+    assert!(said["checks"].as_array().is_some_and(|checks| !checks.is_empty()), "{said}");
+    assert_eq!(daemon.read(FILE).unwrap(), fixed);
+    assert_eq!(of_the_machine(), before);
+}
+
 #[test]
 fn a_failover_is_no_fault() {
     let home = home();

@@ -63,7 +63,7 @@ fn dispatch(arguments: Arguments, runner: Runner, out: &mut impl Write) -> Resul
     match arguments.command {
         Command::Run(run) => run::run(run, socket, runner),
         Command::Status { bond, json } => status::status(socket, bond.as_deref(), json, out),
-        Command::Verify { bond, json } => verify::verify(socket, bond.as_deref(), json, out),
+        Command::Verify { bond, fix, json } => verify::verify(socket, bond.as_deref(), fix, json, out),
         Command::Watch { json } => watch::watch(socket, json, out),
         Command::Switch { bond, port } => call(socket, &Method::Switch { bond, port }),
         Command::Port(PortCommand::Add { bond, port }) => call(socket, &Method::AddPort { bond, port }),

@@ -100,12 +100,23 @@ pub struct IpConfig {
     pub dhcp4: Dhcp4,
     /// Are IPv6 addresses and routes made of router advertisements? `None`: as the kernel has it.
     pub accept_ra: Option<bool>,
+    /// What its own IPv6 addresses are made of; `None`: of a secret, unless the kernel is told something else.
+    pub addr_gen_mode: Option<AddrGenMode>,
     /// Name servers, beside those that DHCP tells of.
     pub dns: Vec<IpAddr>,
     /// Domains that host names are looked for in.
     pub search: Vec<String>,
     /// In bytes, 68 to 65535; at least 1280 where there is an IPv6 address. `None`: that of the interface whose addresses the bond takes over, or what it has.
     pub mtu: Option<u32>,
+}
+
+/// What the kernel makes IPv6 addresses of, in the prefix of links and those that routers advertise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddrGenMode {
+    /// Of a secret of this machine and bond: the same whatever hardware address the bond has (RFC 7217).
+    StablePrivacy,
+    /// Of the hardware address (RFC 4291, appendix A).
+    Eui64,
 }
 
 /// A route that is wanted beside the default routes.

@@ -3,6 +3,7 @@
 //! Each driver makes a bond, or adopts the one that an earlier daemon left, and leaves it forwarding when it is dropped.
 //! What to do is decided by the machine; when to do it, by the daemon's loop.
 
+mod addr_gen_mode;
 mod claim;
 pub mod ebpf;
 pub mod kernel;
@@ -26,6 +27,18 @@ use crate::config::{Bond, DriverChoice, MacChoice};
 use crate::ledger::{Ledger, LedgerError};
 use ebpf::EbpfDriver;
 use kernel::KernelDriver;
+
+/// Switches a bond on, unless it is on. Its link-local address is made at that moment, so how has to be known before. One
+/// that is on already keeps what it has, unless the configuration says how addresses are to be made.
+async fn switch_on(tools: &Tools, config: &Bond, link: &Link) -> Result<(), DriverError> {
+    if !link.admin_up || config.ip.addr_gen_mode.is_some() {
+        Driver::choose_addr_gen_mode(config)?;
+    }
+    if !link.admin_up {
+        tools.netlink.set_up(link.index, true).await?;
+    }
+    Ok(())
+}
 
 /// What every driver works with.
 #[derive(Clone, Debug)]
@@ -315,6 +328,15 @@ impl Driver {
             Self::Kernel(driver) => driver.configure(bond).await,
             Self::Ebpf(driver) => driver.configure(bond).await,
         }
+    }
+
+    /// Has the bond's own IPv6 addresses made as the configuration says, from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's settings cannot be written.
+    pub fn choose_addr_gen_mode(bond: &Bond) -> Result<(), DriverError> {
+        Ok(addr_gen_mode::choose(&bond.name, bond.ip.addr_gen_mode)?)
     }
 
     /// Gives all ports back as they were found, and removes the bond.

@@ -12,6 +12,7 @@ pub mod dhcp;
 pub mod driver;
 mod file;
 pub mod ledger;
+mod machine_id;
 pub mod managers;
 pub mod resolver;
 pub mod server;

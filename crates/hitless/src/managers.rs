@@ -32,7 +32,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-pub use self::dhcpcd::{FixError, fix as fix_dhcpcd};
+pub use self::dhcpcd::{FixError, Fixed};
 use crate::dbus::Bus;
 use bus::Presence;
 
@@ -249,6 +249,19 @@ pub fn arrangements(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     found.sort();
     found.dedup();
     found
+}
+
+/// Puts right what can be, of what [`arrangements`] finds: where dhcpcd manages ports, a line in its file tells it not to.
+/// Returns what was changed, or nothing where nothing had to be.
+///
+/// # Errors
+///
+/// When its file cannot be read or replaced; it is as it was then.
+pub fn fix(places: &Places, bonds: &[Kept]) -> Result<Option<Fixed>, FixError> {
+    if dhcpcd::findings(places, bonds, &processes::of_this_network(places)).is_empty() {
+        return Ok(None);
+    }
+    dhcpcd::fix(places, bonds)
 }
 
 /// All ports of all bonds.

@@ -151,6 +151,7 @@ fn other_users_may_look_but_not_touch() {
         &["down"],
         &["port", "add", "bond0", "eth1"],
         &["port", "remove", "bond0", "eth0"],
+        &["verify", "--fix"],
         &["wifi", "list"],
         &["wifi", "scan"],
         &["wifi", "connect", "guests", "--open"],

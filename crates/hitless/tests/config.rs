@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hitless::config::{
-    Arguments, ClientId, Config, Dhcp4, DhcpConfig, DriverChoice, MacChoice, RouteConfig, Warning, parse,
-    secret,
+    AddrGenMode, Arguments, ClientId, Config, Dhcp4, DhcpConfig, DriverChoice, MacChoice, RouteConfig,
+    Warning, parse, secret,
 };
 use hitless::wifi::network::{EapMethod, Manage, Network, Secret, SecretSource, Security};
 use hitless_core::config::{
@@ -330,6 +330,7 @@ fn what_the_bond_has_as_an_interface() {
         gateway = ["10.0.0.1"]
         metric = 50
         accept-ra = false
+        addr-gen-mode = "eui64"
         dns = ["192.168.1.1", "fd00::1"]
         search = ["home.arpa", "example.org."]
         [[bond.b.ip.route]]
@@ -351,6 +352,7 @@ fn what_the_bond_has_as_an_interface() {
         })
     );
     assert_eq!((ip.metric, ip.accept_ra), (Some(50), Some(false)));
+    assert_eq!(ip.addr_gen_mode, Some(AddrGenMode::Eui64));
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     assert_eq!(ip.dns, [address("192.168.1.1"), address("fd00::1")]);
     assert_eq!(ip.search, ["home.arpa", "example.org."]);

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::Ipv6Addr;
 
 use crate::error::{Cause, RequestError};
 use crate::link::{invalid_name, is_valid_name};
@@ -15,7 +16,8 @@ pub enum Ipv6Setting {
     DisableIpv6,
     /// Are router advertisements accepted: 0 no, 1 unless forwarding, 2 yes?
     AcceptRa,
-    /// How the link-local address is made: 0 from the hardware address, 1 none, 2 and 3 stable secrets.
+    /// How addresses are made: 0 from the hardware address, 1 none, 2 and 3 from a secret, the administrator's or the
+    /// kernel's (RFC 7217).
     AddrGenMode,
     /// How often an address is asked for before it is used; 0 switches duplicate address detection off.
     DadTransmits,
@@ -79,13 +81,21 @@ impl Ipv6Setting {
             return Ok(Some(before));
         }
         let request = || format!("set {} = {value} on", self.file());
-        let path = path("ipv6", interface, self.file()).map_err(|cause| cause.of(request(), interface))?;
-        match fs::write(path, value.to_string()) {
-            Ok(()) => Ok(Some(before)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Cause::from(error).of(request(), interface)),
-        }
+        let written = write("ipv6", interface, self.file(), &value.to_string(), request)?;
+        Ok(written.then_some(before))
     }
+}
+
+/// Gives an interface a secret that its IPv6 addresses are made from, from now on, instead of its hardware address
+/// (RFC 7217): [`Ipv6Setting::AddrGenMode`] is 2 then. Addresses that it has stay. Says whether that could be done; not
+/// where the kernel has no IPv6 or the interface is gone.
+///
+/// # Errors
+/// When it cannot be written: not root, or /proc/sys mounted read-only.
+pub fn set_stable_secret(interface: &str, secret: u128) -> Result<bool, RequestError> {
+    // The kernel wants it written like an address. It is secret: no error has it.
+    let text = Ipv6Addr::from(secret).to_string();
+    write("ipv6", interface, "stable_secret", &text, || "set stable_secret on".to_owned())
 }
 
 fn path(family: &str, interface: &str, file: &str) -> Result<String, Cause> {
@@ -101,6 +111,22 @@ fn read(family: &str, interface: &str, file: &str) -> Result<Option<i32>, Reques
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().parse().ok()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Cause::from(error).of(request(), interface)),
+    }
+}
+
+/// Says whether it is there to be written.
+fn write(
+    family: &str,
+    interface: &str,
+    file: &str,
+    value: &str,
+    request: impl Fn() -> String,
+) -> Result<bool, RequestError> {
+    let path = path(family, interface, file).map_err(|cause| cause.of(request(), interface))?;
+    match fs::write(path, value) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Cause::from(error).of(request(), interface)),
     }
 }

@@ -30,7 +30,7 @@ use hitless_linux::netlink::{LinkEvent, LinkEvents, Netlink};
 use hitless_linux::packet::{PortSocket, SendSocket};
 use hitless_linux::privilege;
 use hitless_linux::route::Route;
-use hitless_linux::sysctl::Ipv6Setting;
+use hitless_linux::sysctl::{Ipv6Setting, set_stable_secret};
 use nix::sched::{CloneFlags, setns};
 use tokio::time::timeout;
 
@@ -650,6 +650,11 @@ fn settings_of_ipv6() {
         let error = Ipv6Setting::AddrGenMode.set("v0", 99).unwrap_err();
         assert!(error.to_string().starts_with("cannot set addr_gen_mode = 99 on v0: "), "{error}");
         assert!(Ipv6Setting::AcceptRa.get("../lo").is_err());
+        assert!(set_stable_secret("v0", 0x2001_0db8 << 96 | 7).unwrap());
+        assert_eq!(Ipv6Setting::AddrGenMode.get("v0").unwrap(), Some(2));
+        let secret = std::fs::read_to_string("/proc/sys/net/ipv6/conf/v0/stable_secret").unwrap();
+        assert_eq!(secret.trim(), "2001:0db8:0000:0000:0000:0000:0000:0007");
+        assert!(!set_stable_secret("v9", 7).unwrap());
     });
 }
 

@@ -9,6 +9,7 @@ mod adopt;
 mod balance_rr;
 mod dhcp;
 mod failback;
+mod ipv6;
 mod lead;
 mod life;
 mod macs;

@@ -52,14 +52,17 @@ pub enum Command {
     /// Check that everything about a bond holds, and say what to do where it does not
     ///
     /// Looks at what the daemon and the kernel say, at addresses, routes, hardware addresses, Wi-Fi, settings that would be
-    /// in the way and other DHCP clients, and changes nothing. Each line has a mark: ✓ it holds, ✗ it does not, ? it could
-    /// not be found out (some of it only root may read), · there is nothing to judge, but something to know.
+    /// in the way and other DHCP clients, and changes nothing without --fix. Each line has a mark: ✓ it holds, ✗ it does
+    /// not, ? it could not be found out (some of it only root may read), · there is nothing to judge, but something to know.
     ///
     /// The exit code is 0 if nothing fails (and, for root, nothing could not be found out), else 5.
     Verify {
         /// Only this bond
         bond: Option<String>,
-        /// As one line of JSON
+        /// First put right what can be (root only): keep dhcpcd off the ports, by a line in /etc/dhcpcd.conf
+        #[arg(long)]
+        fix: bool,
+        /// As one line of JSON: the checks, or with --fix an object of what was fixed and the checks
         #[arg(long)]
         json: bool,
     },

@@ -13,6 +13,7 @@ use super::failure::{Exit, Failure};
 use super::status;
 use super::style::{self, clean};
 use super::write_json;
+use crate::managers::{self, Fixed, Places};
 use crate::verify::{self, Line, Verdict, collect};
 
 /// A line of the checklist for programs.
@@ -23,23 +24,51 @@ struct Entry<'a> {
     line: &'a Line,
 }
 
+/// What was put right, and the checklist after that, for programs.
+#[derive(Serialize)]
+struct Repaired<'a> {
+    fixed: &'a [Fixed],
+    checks: Vec<Entry<'a>>,
+}
+
 pub(super) fn verify(
     socket: &Path,
     only: Option<&str>,
+    fix: bool,
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let lists = checklists(status::bonds(socket, only)?)?;
+    let privileged = geteuid().is_root();
+    if fix && !privileged {
+        let refusal = "--fix changes files of other programs, which only root may";
+        return Err(Failure::new(Exit::Refused, refusal).hint("try it with sudo"));
+    }
+    let bonds = status::bonds(socket, only)?;
+    let fixed = if fix { Some(repair(&bonds)?) } else { None };
+    let lists = checklists(bonds)?;
     if json {
         let entries =
             lists.iter().flat_map(|(bond, lines)| lines.iter().map(|line| Entry { bond: &bond.name, line }));
-        write_json(out, &entries.collect::<Vec<_>>())?;
+        let checks = entries.collect();
+        match &fixed {
+            Some(fixed) => write_json(out, &Repaired { fixed, checks })?,
+            None => write_json(out, &checks)?,
+        }
     } else {
+        if let Some(fixed) = &fixed {
+            write_fixed(fixed, out)?;
+        }
         human(&lists, out)?;
     }
-    let privileged = geteuid().is_root();
     let all_hold = !lists.is_empty() && lists.iter().all(|(_, lines)| verify::all_hold(lines, privileged));
     if all_hold { Ok(()) } else { Err(Failure::silent(Exit::Unverified)) }
+}
+
+/// Puts right what can be.
+fn repair(bonds: &[Bond]) -> Result<Vec<Fixed>, Failure> {
+    let bonds: Vec<_> = bonds.iter().map(collect::kept).collect();
+    let fixed = managers::fix(&Places::default(), &bonds).map_err(|error| Failure::from_error(&error))?;
+    Ok(fixed.into_iter().collect())
 }
 
 fn checklists(bonds: Vec<Bond>) -> Result<Vec<(Bond, Vec<Line>)>, Failure> {
@@ -55,6 +84,18 @@ fn checklists(bonds: Vec<Bond>) -> Result<Vec<(Bond, Vec<Line>)>, Failure> {
         }
         Ok(lists)
     })
+}
+
+fn write_fixed(fixed: &[Fixed], out: &mut impl Write) -> io::Result<()> {
+    if fixed.is_empty() {
+        writeln!(out, "Nothing to fix.")?;
+    }
+    for Fixed { file, line } in fixed {
+        let (file, line) = (file.display().to_string(), clean(line));
+        writeln!(out, "Added to {}: {line}", clean(&file))?;
+        writeln!(out, "Restart dhcpcd, so that it goes by that.")?;
+    }
+    writeln!(out)
 }
 
 fn human(lists: &[(Bond, Vec<Line>)], out: &mut impl Write) -> io::Result<()> {

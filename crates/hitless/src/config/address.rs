@@ -55,6 +55,7 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
         routes,
         dhcp4,
         accept_ra: raw.accept_ra.as_ref().map(|at| at.value),
+        addr_gen_mode: raw.addr_gen_mode.as_ref().map(|at| at.value),
         dns: dns::servers(&raw.dns, problems),
         search: dns::search(&raw.search, problems),
         mtu,

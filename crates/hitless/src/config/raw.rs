@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, not_a_choice};
 use super::report::Problem;
 use super::wifi;
-use super::{ClientId, DriverChoice, MacChoice};
+use super::{AddrGenMode, ClientId, DriverChoice, MacChoice};
 
 pub(super) use super::reader::At;
 
@@ -98,6 +98,7 @@ pub(super) struct Ip {
     pub(super) hostname: Option<At<String>>,
     pub(super) detect_conflicts: Option<At<bool>>,
     pub(super) accept_ra: Option<At<bool>>,
+    pub(super) addr_gen_mode: Option<At<AddrGenMode>>,
     pub(super) dns: Vec<At<String>>,
     pub(super) search: Vec<At<String>>,
 }
@@ -166,6 +167,9 @@ const VALIDATE: &[(&str, Validate)] = &[
 const METRICS: RangeInclusive<i64> = 0..=u32::MAX as i64;
 
 const CLIENT_IDS: &[(&str, ClientId)] = &[("duid", ClientId::Duid), ("mac", ClientId::Mac)];
+
+const ADDR_GEN_MODES: &[(&str, AddrGenMode)] =
+    &[("stable-privacy", AddrGenMode::StablePrivacy), ("eui64", AddrGenMode::Eui64)];
 
 const ALL_TARGETS: &[(&str, bool)] = &[("any", false), ("all", true)];
 
@@ -316,6 +320,7 @@ fn ip(table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Ip {
         hostname: r.text("hostname"),
         detect_conflicts: r.boolean("detect-conflicts"),
         accept_ra: r.boolean("accept-ra"),
+        addr_gen_mode: r.choice("addr-gen-mode", ADDR_GEN_MODES),
         dns,
         search,
     };

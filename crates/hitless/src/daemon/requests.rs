@@ -15,7 +15,7 @@ use super::bond::BondTask;
 use super::{BondId, Daemon, RunError, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
-use crate::driver::{self, DriverError};
+use crate::driver::{self, Driver, DriverError};
 use crate::server::{Reply, Request};
 
 /// How long stations may take to give their interfaces back.
@@ -340,6 +340,9 @@ impl Daemon {
         let Some(bond) = self.bonds.get_mut(&id) else { return Ok(()) };
         let failed = |source: DriverError| RunError::Bond { bond: new.name.clone(), source: source.into() };
         bond.driver.configure(&new).await.map_err(failed)?;
+        if new.ip.addr_gen_mode != bond.config.ip.addr_gen_mode {
+            Driver::choose_addr_gen_mode(&new).map_err(failed)?;
+        }
         bond.config = new;
         bond.configure_dhcp(now);
         bond.address_soon(now);

@@ -3,16 +3,11 @@
 //! RFC 4361: an identity of the host (DUID) and one of the interface (IAID). Both are worked out and not kept, so that
 //! a bond that is removed and made again is the same to servers.
 
-use std::fs;
-use std::path::Path;
-
 use hitless_core::dhcp::{ClientId, Duid};
 use uuid::Uuid;
 
 use crate::config;
-
-/// Where the machine's identity is (machine-id(5)); the second, where only D-Bus has it.
-const MACHINE_ID: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+use crate::machine_id::{self, machine_id};
 
 /// What names are made in, so that nobody can tell the machine's identity, which is confidential, by what servers are
 /// told.
@@ -22,24 +17,18 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6b1f_7c52_9d0e_4a63_8f24_c5d8_3e90_a1b
 pub fn client_id(bond: &str, choice: config::ClientId) -> ClientId {
     match choice {
         config::ClientId::Mac => ClientId::Mac,
-        config::ClientId::Duid => match machine_id(&MACHINE_ID.map(Path::new)) {
+        config::ClientId::Duid => match machine_id() {
             Some(machine) => duid(&machine, bond),
             None => {
                 tracing::warn!(
                     "{bond}: this machine has no identity in {}: to DHCP servers it is its hardware address, as with \
                      client-id = \"mac\" (systemd-machine-id-setup makes one)",
-                    MACHINE_ID[0]
+                    machine_id::PLACE
                 );
                 ClientId::Mac
             }
         },
     }
-}
-
-/// The first that is an identity: 32 hex digits, and not what stands there until the first boot is over.
-fn machine_id(places: &[&Path]) -> Option<Uuid> {
-    let read = |place: &&Path| Uuid::try_parse(fs::read_to_string(place).ok()?.trim()).ok();
-    places.iter().find_map(read).filter(|id| !id.is_nil())
 }
 
 fn duid(machine: &Uuid, bond: &str) -> ClientId {
@@ -73,16 +62,5 @@ mod tests {
         let other = Uuid::from_u128(machine.as_u128() + 1);
         assert_ne!(duid(&machine, "bond0"), duid(&machine, "bond1"));
         assert_ne!(duid(&machine, "bond0"), duid(&other, "bond0"));
-    }
-
-    #[test]
-    fn what_is_no_identity_is_not_taken_for_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let [missing, early, good] = ["missing", "early", "good"].map(|name| directory.path().join(name));
-        fs::write(&early, "uninitialized\n").unwrap();
-        fs::write(&good, format!("{MACHINE}\n")).unwrap();
-        assert_eq!(machine_id(&[&missing, &early, &good]), Uuid::try_parse(MACHINE).ok());
-        fs::write(&good, "0".repeat(32)).unwrap();
-        assert_eq!(machine_id(&[&good]), None);
     }
 }

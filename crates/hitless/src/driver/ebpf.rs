@@ -107,9 +107,7 @@ impl EbpfDriver {
         let table = datapath.table()?;
         let state =
             State { datapath, changes: 0, table, mac: bond.mac.unwrap_or_default(), ports: BTreeMap::new() };
-        if !bond.admin_up {
-            tools.netlink.set_up(bond.index, true).await?;
-        }
+        super::switch_on(tools, config, bond).await?;
         let name = config.name.clone();
         let (terms, state) = (Cell::new(Terms::of(config)), RefCell::new(state));
         let complaints = RefCell::default();

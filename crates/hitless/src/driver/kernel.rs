@@ -121,10 +121,7 @@ impl KernelDriver {
         let netlink = &self.tools.netlink;
         netlink.set_alias(self.bond, ALIAS).await?;
         self.configure(config).await?;
-        if !self.link().await?.admin_up {
-            netlink.set_up(self.bond, true).await?;
-        }
-        Ok(())
+        super::switch_on(&self.tools, config, &self.link().await?).await
     }
 
     pub(super) fn index(&self) -> u32 {

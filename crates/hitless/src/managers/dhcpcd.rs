@@ -7,11 +7,22 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::pattern::fits;
 use super::processes::Process;
 use super::{Finding, Kept, Places};
 
 const FILE: &str = "/etc/dhcpcd.conf";
+
+/// What dhcpcd's file has got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fixed {
+    /// The file.
+    pub file: PathBuf,
+    /// The line that is new in it. dhcpcd goes by it when it is restarted.
+    pub line: String,
+}
 
 /// dhcpcd's file cannot be put right.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +91,7 @@ pub(super) fn findings(places: &Places, bonds: &[Kept], processes: &[Process]) -
         manager: "dhcpcd".to_owned(),
         text: "dhcpcd manages it".to_owned(),
         remedy: format!(
-            "add `{line}` to {}, before its first `interface` line, and restart dhcpcd",
+            "add `{line}` to {}, before its first `interface` line (`hitless verify --fix` does), and restart dhcpcd",
             path.display()
         ),
     };
@@ -88,12 +99,12 @@ pub(super) fn findings(places: &Places, bonds: &[Kept], processes: &[Process]) -
 }
 
 /// Adds the line that keeps dhcpcd off these bonds' ports, in one step and before the first block, where alone it holds
-/// for all. Returns the line, or nothing where it is not needed. dhcpcd goes by it when it is restarted.
+/// for all. Returns what that was, or nothing where it is not needed. Says nothing of whether dhcpcd runs.
 ///
 /// # Errors
 ///
 /// When the file cannot be read or replaced; it is as it was then.
-pub fn fix(places: &Places, bonds: &[Kept]) -> Result<Option<String>, FixError> {
+pub(super) fn fix(places: &Places, bonds: &[Kept]) -> Result<Option<Fixed>, FixError> {
     let path = places.at(FILE);
     let all: Vec<_> = bonds.iter().flat_map(Kept::foreign).collect();
     let failed = |what, line: &str| {
@@ -111,7 +122,7 @@ pub fn fix(places: &Places, bonds: &[Kept]) -> Result<Option<String>, FixError> 
     }
     let line = line(&taken);
     replace(&path, &with_line(&text, &line, config.block)).map_err(failed("write", &line))?;
-    Ok(Some(line))
+    Ok(Some(Fixed { file: path, line }))
 }
 
 fn line(names: &[String]) -> String {

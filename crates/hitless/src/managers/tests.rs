@@ -252,8 +252,8 @@ fn what_others_do_to_ports_is_found_and_named() {
          runs; if it has not, `networkctl reload` (before systemd 244: `systemctl restart systemd-networkd`)",
         "wlan0: /etc/NetworkManager/conf.d/x.conf sets `unmanaged-devices=`, which makes NetworkManager forget ours; \
          write `unmanaged-devices+=` there, which adds to the list",
-        "wlan0: dhcpcd manages it; add `denyinterfaces wlan0` to /etc/dhcpcd.conf, before its first `interface` line, \
-         and restart dhcpcd",
+        "wlan0: dhcpcd manages it; add `denyinterfaces wlan0` to /etc/dhcpcd.conf, before its first `interface` line \
+         (`hitless verify --fix` does), and restart dhcpcd",
         "wlan0: ifupdown configures it by `iface wlan0 inet6 auto` in /etc/network/more.d/wifi; run `ifdown wlan0`, \
          then comment the stanza out, or write `iface wlan0 inet6 manual`",
         "wlan0: /etc/systemd/network/00-all.network sorts before ours, and systemd-networkd goes by it; rename it so \
@@ -275,10 +275,13 @@ fn dhcpcd_is_fixed_when_asked_for_and_once() {
     let before = owner(&real);
     let bonds = [bond("bond0", &["eth0"])];
     let line = "denyinterfaces eth0 bond0-p";
-    assert_eq!(fix_dhcpcd(&places, &bonds).unwrap().as_deref(), Some(line));
+    assert_eq!(fix(&places, &bonds).unwrap(), None, "it does not run");
+    machine.process("72", "net:[1]", "dhcpcd: [manager] [ip4]");
+    let expected = Fixed { file: machine.path("/etc/dhcpcd.conf"), line: line.to_owned() };
+    assert_eq!(fix(&places, &bonds).unwrap(), Some(expected));
     let fixed = format!("hostname\n{line}\ninterface eth0\nstatic x\n");
     assert_eq!(machine.read("/etc/real.conf"), Some(fixed.clone()));
-    assert_eq!(fix_dhcpcd(&places, &bonds).unwrap(), None);
+    assert_eq!(fix(&places, &bonds).unwrap(), None, "once is enough");
     assert_eq!((machine.read("/etc/dhcpcd.conf"), owner(&real)), (Some(fixed), before));
     assert!(machine.path("/etc/dhcpcd.conf").is_symlink(), "the user's link stays");
     assert_eq!(fs::read_dir(machine.path("/etc")).unwrap().count(), 2);

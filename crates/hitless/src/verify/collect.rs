@@ -33,13 +33,17 @@ pub async fn facts(netlink: &Netlink, bond: api::Bond) -> Result<Facts, RequestE
         (api::Driver::Ebpf, Some(index)) => datapath(index, &bond),
         (api::Driver::Ebpf | api::Driver::Kernel, _) => Ok(None),
     };
-    let kept = Kept {
+    let others = managers::arrangements(&Places::default(), &[kept(&bond)]);
+    Ok(Facts { bond, interfaces, datapath, clients: clients::collect(), others })
+}
+
+/// What of this bond is nobody else's.
+pub fn kept(bond: &api::Bond) -> Kept {
+    Kept {
         bond: bond.name.clone(),
         interfaces: bond.ports.iter().map(|port| port.name.clone()).collect(),
         external: bond.dhcp.is_none(),
-    };
-    let others = managers::arrangements(&Places::default(), &[kept]);
-    Ok(Facts { bond, interfaces, datapath, clients: clients::collect(), others })
+    }
 }
 
 async fn interface(netlink: &Netlink, link: Link) -> Result<Interface, RequestError> {

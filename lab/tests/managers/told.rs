@@ -1,12 +1,8 @@
-//! Other managers of interfaces are told which are ours, as long as they are.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod support;
+//! Without any manager: what they would read is there, and goes again.
 
 use std::fs;
 
-use support::*;
+use crate::support::*;
 
 /// What systemd-networkd reads, where systemd runs.
 const FILE: &str = "/run/systemd/network/00-hitless-bond0.network";

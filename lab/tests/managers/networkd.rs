@@ -1,0 +1,154 @@
+//! systemd-networkd, the real one, with files of an administrator's.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use hitless_lab::dhcp::Dnsmasq;
+use hitless_lab::{Daemon, Home, Namespace};
+
+use crate::machine::{Running, addresses, bus, carries_alone, has_address, in_guest_with, wait_seen};
+use crate::support::*;
+
+const PACKAGE: &str = "systemd";
+
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// By what it is told.
+const DROP_IN: &str = "/run/systemd/network/00-hitless-bond0.network";
+
+#[test]
+fn guest_networkd_leaves_ports_alone() {
+    in_guest_with(PACKAGE, "networkd::guest_networkd_leaves_ports_alone", LIMIT, || {
+        let managed = Managed::new();
+        for driver in ["ebpf", "kernel"] {
+            managed.lends_its_interfaces_to(driver);
+        }
+    });
+}
+
+#[test]
+fn guest_networkd_manages_a_bond_that_is_left_to_it() {
+    in_guest_with(PACKAGE, "networkd::guest_networkd_manages_a_bond_that_is_left_to_it", LIMIT, || {
+        Managed::new().gives_a_bond_its_address();
+    });
+}
+
+/// A laptop whose systemd-networkd has given eth0 an address by DHCP, and wlan0 a static one.
+struct Managed {
+    home: Home,
+    _server: Dnsmasq,
+    _bus: Running,
+    manager: RefCell<Option<Running>>,
+}
+
+impl Managed {
+    fn new() -> Self {
+        let home = home();
+        let server = Dnsmasq::start(&home.router, "lan0", &["--dhcp-range=192.168.1.50,192.168.1.90,1h"]);
+        let bus = bus(&home.laptop);
+        fs::create_dir_all("/etc/systemd/network").unwrap();
+        let file =
+            |name: &str, text: &str| fs::write(Path::new("/etc/systemd/network").join(name), text).unwrap();
+        file("50-wire.network", "[Match]\nName=eth0 bond0\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n");
+        file("51-wifi.network", "[Match]\nName=wlan0\n[Network]\nAddress=192.168.1.9/24\nIPv6AcceptRA=no\n");
+        add_user();
+        let manager = RefCell::new(Some(start(&home.laptop)));
+        let managed = Self { home, _server: server.unwrap(), _bus: bus, manager };
+        managed.wait_configured();
+        managed
+    }
+
+    fn lends_its_interfaces_to(&self, driver: &str) {
+        let text = config("").replace("\"ebpf\"", &format!("\"{driver}\""));
+        let daemon = daemon(&self.home, &text, &[("bond0", "eth0")]);
+        self.leaves_alone();
+        // A carrier is what it waits for.
+        self.home.pull("eth0").unwrap();
+        daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
+        self.home.plug("eth0").unwrap();
+        daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+        self.leaves_alone();
+        // And when it starts, it looks at everything there is.
+        self.start_anew();
+        self.leaves_alone();
+        assert!(Path::new(DROP_IN).exists());
+
+        daemon.ask(&["down"]).unwrap();
+        assert!(!Path::new(DROP_IN).exists());
+        self.wait_configured();
+    }
+
+    fn leaves_alone(&self) {
+        for name in ["eth0", "wlan0", "bond0"] {
+            self.wait_setup(name, "unmanaged");
+        }
+        // It takes them away after it has answered: which of them the bond takes over before is a matter of luck.
+        carries_alone(&self.home);
+    }
+
+    fn gives_a_bond_its_address(self) {
+        let text = "[bond.bond0]\ndriver = \"ebpf\"\nports = [\"eth0\", \"wlan0\"]\n[bond.bond0.ip]\ndhcp4 = \"external\"\n";
+        let daemon = daemon(&self.home, text, &[("bond0", "eth0")]);
+        self.has_the_bond(&daemon);
+        self.start_anew();
+        self.has_the_bond(&daemon);
+        daemon.ask(&["down"]).unwrap();
+        self.wait_configured();
+    }
+
+    /// The bond, and not its ports.
+    fn has_the_bond(&self, daemon: &Daemon<'_>) {
+        self.wait_setup("bond0", "configured");
+        for port in ["eth0", "wlan0"] {
+            self.wait_setup(port, "unmanaged");
+            assert_eq!(addresses(&self.home.laptop, port), Vec::<String>::new(), "{port}");
+        }
+        assert!(has_address(&self.home.laptop, "bond0"), "{}", daemon.log());
+        self.home.laptop.run(&["ping", "-c1", "-W5", "192.168.1.1"]).unwrap();
+    }
+
+    fn start_anew(&self) {
+        drop(self.manager.take());
+        self.manager.replace(Some(start(&self.home.laptop)));
+    }
+
+    /// It has set both up, and they have their addresses.
+    fn wait_configured(&self) {
+        for port in ["eth0", "wlan0"] {
+            self.wait_setup(port, "configured");
+            assert!(has_address(&self.home.laptop, port), "{port}");
+        }
+    }
+
+    fn wait_setup(&self, name: &str, wished: &str) {
+        wait_seen(&self.home.laptop, &["networkctl", "--no-pager", "--no-legend", "list"], |shown| {
+            let mut rows = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            rows.any(|row| row.get(1) == Some(&name) && row.last() == Some(&wished))
+        });
+    }
+}
+
+/// Its user, as its package makes it.
+fn add_user() {
+    let add = |file: &str, line: &str| {
+        let text = fs::read_to_string(file).unwrap();
+        if !text.lines().any(|line| line.starts_with("systemd-network:")) {
+            fs::write(file, format!("{text}{line}\n")).unwrap();
+        }
+    };
+    add("/etc/passwd", "systemd-network:x:64054:64054::/:/usr/sbin/nologin");
+    add("/etc/group", "systemd-network:x:64054:");
+}
+
+/// As its unit starts it.
+fn start(host: &Namespace) -> Running {
+    for directory in ["links", "leases", "lldp"] {
+        fs::create_dir_all(format!("/run/systemd/netif/{directory}")).unwrap();
+    }
+    let own = Command::new("chown").args(["-R", "systemd-network:", "/run/systemd/netif"]).status();
+    assert!(own.unwrap().success());
+    Running::start(host, "/usr/lib/systemd/systemd-networkd", &[], &[("SYSTEMD_LOG_TARGET", "console")])
+}
