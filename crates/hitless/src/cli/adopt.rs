@@ -46,6 +46,10 @@ pub(super) fn adopt(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<(
     let verdict = runtime.block_on(trial(socket, wish, out));
     // A thread may still wait for a line that nobody types.
     Runtime::shutdown_background(runtime);
+    if io::stdout().is_terminal() {
+        // The last count of seconds says nothing any more.
+        let _ = write!(out, "\r\x1b[K");
+    }
     let verdict = verdict?;
     let text = clean(&verdict.text).into_owned();
     if !verdict.confirmed {
@@ -79,7 +83,6 @@ async fn trial(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<Verdic
                 Client::connect(socket)?.confirm()?;
             }
             () = signals.interrupted() => {
-                let _ = writeln!(out);
                 Client::connect(socket)?.call(&Method::Down { bond: Some(adoption.bond.clone()) })?;
             }
             left = clock.tick() => {
