@@ -77,15 +77,19 @@ impl Netlink {
         Ok(neighbours)
     }
 
-    /// Tells one interface which neighbours another one knows, so that nobody has to be asked for first: those that have
-    /// answered, to be confirmed when they are next talked to, and those that an administrator made, as they are. What
-    /// is known there already counts more. It only saves time: what fails is passed over.
+    /// Tells one interface which neighbours another one knows: those that an administrator made, as they are, and where both
+    /// have the same hardware address, so that nobody has to be asked first, those that have answered, to be confirmed when
+    /// they are next talked to. (Where they have not, a neighbour who is asked learns the other address from that, and
+    /// otherwise would answer to the old one.) What is known there already counts more. It only saves time: what fails is
+    /// passed over.
     ///
     /// # Errors
     /// When the first interface is gone.
     pub async fn copy_neighbours(&self, from: u32, to: u32) -> Result<(), RequestError> {
+        let [own, other] = [self.link(from).await?, self.link(to).await?];
+        let same_mac = own.and_then(|link| link.mac) == other.and_then(|link| link.mac);
         for mut message in self.neighbour_messages(from).await? {
-            if !is_handed_on(&message) {
+            if !is_handed_on(&message, same_mac) {
                 continue;
             }
             message.header.ifindex = to;
@@ -134,9 +138,10 @@ fn neighbour_of(message: RouteNetlinkMessage, index: u32) -> Option<NeighbourMes
 }
 
 /// Proxies are told by a flag, and belong to the interface.
-fn is_handed_on(message: &NeighbourMessage) -> bool {
+fn is_handed_on(message: &NeighbourMessage, same_mac: bool) -> bool {
     let permanent = message.header.state == KernelState::Permanent;
-    (permanent || from_message(message).is_some()) && !message.header.flags.contains(NeighbourFlags::Proxy)
+    let answered = same_mac && from_message(message).is_some();
+    (permanent || answered) && !message.header.flags.contains(NeighbourFlags::Proxy)
 }
 
 fn from_message(message: &NeighbourMessage) -> Option<Neighbour> {

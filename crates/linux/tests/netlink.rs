@@ -86,10 +86,11 @@ fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn ip(arguments: &str) {
+fn ip(arguments: &str) -> String {
     let output =
         Command::new("ip").args(arguments.split_whitespace()).output().expect("the command ip (iproute2)");
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The topology that is drawn above, everything up; no addresses in the home.
@@ -538,8 +539,11 @@ fn a_takeover_keeps_connections_and_can_be_undone() {
         // IPv6 says after detection only that it has a link-local address.
         eventually("eth1 as it was", async || summary(&netlink, to).await == before.1).await;
 
+        ip("neighbour add 198.51.100.66 lladdr 02:00:00:00:00:66 dev eth0 nud permanent");
         let takeover = netlink.take_over(from, to).await.unwrap();
         assert_eq!(takeover.addresses().count(), 4);
+        let shown = ip("neighbour show dev eth1");
+        assert!(shown.contains("198.51.100.66 lladdr 02:00:00:00:00:66 PERMANENT"), "{shown}");
         assert_eq!(takeover.routes().count(), 5, "{:?}", takeover.routes().collect::<Vec<_>>());
         let after = (summary(&netlink, from).await, summary(&netlink, to).await);
         assert_eq!(after, (before.1.clone(), before.0.clone()));
@@ -575,6 +579,34 @@ async fn summary(netlink: &Netlink, index: u32) -> Vec<String> {
     let mut all: Vec<String> = addresses.chain(routes).collect();
     all.sort();
     all
+}
+
+/// Where nothing else changes for them, nobody has to be asked again.
+#[test]
+fn an_interface_of_the_same_address_knows_the_same_neighbours() {
+    let (home, _peer) = home_and_peer();
+    home.ip("address add 198.51.100.5/24 dev eth0");
+    home.run(|| async {
+        let netlink = Netlink::requests().unwrap();
+        let (eth0, eth1) = (named(&netlink, "eth0").await, named(&netlink, "eth1").await);
+        assert!(TcpStream::connect_timeout(&"198.51.100.1:9".parse().unwrap(), PATIENCE).is_err());
+        let known = netlink.neighbours(eth0.index).await.unwrap();
+        assert_eq!(known.len(), 1, "{known:?}");
+        netlink.copy_neighbours(eth0.index, eth1.index).await.unwrap();
+        assert_eq!(
+            netlink.neighbours(eth1.index).await.unwrap(),
+            [],
+            "to others, it has to speak for itself"
+        );
+        netlink.set_mac(eth1.index, eth0.mac.unwrap()).await.unwrap();
+        netlink.copy_neighbours(eth0.index, eth1.index).await.unwrap();
+        let handed_on = netlink.neighbours(eth1.index).await.unwrap();
+        let [one] = handed_on.as_slice() else { panic!("{handed_on:?}") };
+        assert_eq!(
+            (one.address, one.mac, one.state),
+            (known[0].address, known[0].mac, NeighbourState::Stale)
+        );
+    });
 }
 
 /// Only the part through the interface that gives is moved.

@@ -44,7 +44,7 @@ pub(super) fn bonds(socket: &Path, only: Option<&str>) -> Result<Vec<Bond>, Clie
 
 fn human(bonds: &[Bond], out: &mut impl Write) -> io::Result<()> {
     if bonds.is_empty() {
-        writeln!(out, "The daemon has no bonds.")?;
+        writeln!(out, "The daemon has no bonds; `hitless adopt eth0 wlan0` makes one of interfaces in use.")?;
     }
     for (n, bond) in bonds.iter().enumerate() {
         if n > 0 {

@@ -2,6 +2,7 @@
 //!
 //! A change is answered when it has taken effect: when nothing is under way any more for its bond.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -12,6 +13,7 @@ use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
 use super::bond::BondTask;
+use super::dhcp::Dhcp;
 use super::{BondId, Daemon, RunError, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
@@ -384,6 +386,15 @@ impl Daemon {
         }
     }
 
+    /// Did a port bring the very address that a server has lent to the bond since?
+    fn gave_leased(&self, bond: &BondTask) -> bool {
+        let ports = self.tools.ledger.borrow().ports(&bond.config.name);
+        let mut given = ports.iter().flat_map(|(_, found)| &found.gave.addresses);
+        let leased =
+            bond.dhcp.as_ref().and_then(Dhcp::lease).map(|lease| IpAddr::V4(lease.parameters.address));
+        leased.is_some_and(|leased| given.any(|(address, _)| *address == leased))
+    }
+
     pub(super) async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
         self.finish_work(id).await;
         let Some(mut bond) = self.bonds.remove(&id) else { return Ok(()) };
@@ -395,8 +406,8 @@ impl Daemon {
                 bond.config.name
             );
         }
-        // While the address is still there to say so from. One that goes back with the interface that brought it is needed on.
-        if !self.is_on_trial(&bond.config.name) {
+        // While the address is still there to say so from. One that goes back to the interface that brought it is needed on.
+        if !self.gave_leased(&bond) {
             bond.release_lease(self.now());
         }
         // A socket that accepts more than the interface's own address shows on the interface.
