@@ -84,6 +84,20 @@ fn what_is_confirmed_stays_and_is_written_down() {
     assert_eq!((counts.duplicated, counts.reordered), (0, 0), "{counts:?}");
 }
 
+/// Both interfaces are in use, and peers know the second one by a hardware address that is nobody's afterwards.
+#[test]
+fn what_a_second_interface_had_is_reached_on() {
+    let home = in_use();
+    home.laptop.ip("address add 192.168.1.6/24 dev wlan0").unwrap();
+    home.router.run(&["ping", "-c1", "-W5", "192.168.1.6"]).unwrap();
+    let daemon = idle(&home);
+    let mut running = adopted(&daemon, &[]);
+    home.router.run(&["ping", "-c1", "-W2", "192.168.1.6"]).unwrap();
+    daemon.ask(&["confirm"]).unwrap();
+    running.wait().unwrap();
+    assert!(daemon.read(FILE).unwrap().contains("192.168.1.6/24"));
+}
+
 #[test]
 fn without_confirmation_everything_is_as_it_was() {
     let home = in_use();

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::bond::BondTask;
 use super::requests::{Answer, failed};
-use super::{Daemon, preflight};
+use super::{Daemon, peers, preflight};
 use crate::adoption::record::{Record, RecordError};
 use crate::adoption::survey::InUse;
 use crate::adoption::{self, Plan, Wish};
@@ -308,6 +308,7 @@ impl Daemon {
 
     /// It carries traffic. Now others may be told, and whoever asked for it is.
     async fn built(&mut self) {
+        self.announce().await;
         self.keep_others_off().await;
         let now = self.now();
         let Some(trial) = self.trial.take() else { return };
@@ -322,6 +323,18 @@ impl Daemon {
             Some(Trial { plan, file, phase: Phase::OnTrial { until: now + within }, session, waiting });
         // Whoever has gone may still confirm by another way.
         drop(reply.send(Ok(Reply::Adopted(Box::new(adoption)))));
+    }
+
+    /// Tells peers where all of its addresses are: another interface than the one that it has its hardware address from may
+    /// have brought some. What is lost is found out when they ask.
+    async fn announce(&self) {
+        let bond = self.bonds.values().find(|bond| self.is_on_trial(&bond.config.name));
+        let Some(bond) = bond else { return };
+        let active = bond.snapshot().ports.iter().find(|port| port.active).and_then(|port| port.port);
+        let Some(active) = active else { return };
+        if let Err(error) = peers::notify(&self.tools.netlink, bond.driver.index(), active).await {
+            tracing::debug!("{}: peers are not told: {}", bond.config.name, chain(&error));
+        }
     }
 
     fn describe(&self, plan: &Plan, file: &Path, within: Duration) -> Adoption {
