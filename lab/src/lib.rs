@@ -15,14 +15,18 @@
 //!   └─────────────┘             └──────────────────┘     └───────────────────────┘
 //! ```
 
+pub mod clients;
 pub mod daemon;
 pub mod dhcp;
 pub mod error;
 pub mod guest;
+pub mod held;
 pub mod interrupt;
+pub mod kea;
 pub mod meter;
 pub mod netns;
 pub mod paced;
+mod packages;
 mod process;
 pub mod qemu;
 pub mod samples;

@@ -24,15 +24,14 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it; what it prints is added to the log.
     pub(crate) fn start(host: &Namespace, command: &mut Command, log: &Path) -> Result<Self> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .context(|| format!("opening {}", log.display()))?;
-        let errors = file.try_clone().context(|| format!("opening {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file).stderr(errors);
-        let name = command.get_program().to_string_lossy().into_owned();
-        Ok(Self { name, child: host.spawn(command)? })
+        log_to(command, log)?;
+        Ok(Self { name: name(command), child: host.spawn(command)? })
+    }
+
+    /// The same with /etc and /run of its own, where it writes nothing that is the machine's.
+    pub(crate) fn start_apart(host: &Namespace, command: &mut Command, place: &Place) -> Result<Self> {
+        log_to(command, &place.log())?;
+        Ok(Self { name: name(command), child: host.spawn_apart(command, &place.own()?)? })
     }
 
     /// Its process number.
@@ -76,6 +75,18 @@ impl Process {
     }
 }
 
+fn name(command: &Command) -> String {
+    command.get_program().to_string_lossy().into_owned()
+}
+
+fn log_to(command: &mut Command, log: &Path) -> Result<()> {
+    let context = || format!("opening {}", log.display());
+    let file = File::options().create(true).append(true).open(log).context(context)?;
+    let errors = file.try_clone().context(context)?;
+    command.stdin(Stdio::null()).stdout(file).stderr(errors);
+    Ok(())
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -105,6 +116,22 @@ impl Place {
 
     pub(crate) fn control(&self) -> PathBuf {
         self.directory.path().join("control")
+    }
+
+    /// A directory for what only the program sees, there from now on.
+    pub(crate) fn own(&self) -> Result<PathBuf> {
+        self.directory("own")
+    }
+
+    /// A directory for what the program keeps over its lives, there from now on.
+    pub(crate) fn kept(&self) -> Result<PathBuf> {
+        self.directory("kept")
+    }
+
+    fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.directory.path().join(name);
+        fs::create_dir_all(&path).context(|| format!("making {}", path.display()))?;
+        Ok(path)
     }
 
     /// What the program has said, over all its lives.
