@@ -59,6 +59,7 @@ build: packages ## the release binary, $(TARGET)/release/hitless
 install: ## the binary, its unit, man pages, completions and an example (after make build; PREFIX, DESTDIR)
 	install -Dm755 $(TARGET)/release/hitless $(DESTDIR)$(PREFIX)/bin/hitless
 	install -Dm644 docs/hitless.toml $(DESTDIR)$(PREFIX)/share/doc/hitless/hitless.toml
+	install -Dm644 docs/external-dhcp.md $(DESTDIR)$(PREFIX)/share/doc/hitless/external-dhcp.md
 	install -dm755 $(addprefix $(DESTDIR)$(PREFIX)/,lib/systemd/system share/man/man1 share/bash-completion/completions)
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/hitless.service \
 	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/hitless.service

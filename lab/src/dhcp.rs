@@ -22,13 +22,26 @@ impl Dnsmasq {
     ///
     /// When dnsmasq is missing, or does not understand an option.
     pub fn start(host: &Namespace, interface: &str, options: &[&str]) -> Result<Self> {
+        Self::begin(host, interface, &[&["--dhcp-authoritative"], options].concat())
+    }
+
+    /// The same as one that may not be the only one: it says nothing about addresses that it has not lent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dnsmasq::start`].
+    pub fn start_reserved(host: &Namespace, interface: &str, options: &[&str]) -> Result<Self> {
+        Self::begin(host, interface, options)
+    }
+
+    fn begin(host: &Namespace, interface: &str, options: &[&str]) -> Result<Self> {
         let place = Place::new()?;
         let mut command = Command::new("dnsmasq");
         command
             // No DNS, nothing of the machine's own, and everything that happens.
             .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0"])
             .args(["--user=root", "--group=root", "--log-dhcp", "--log-facility=-", "--no-ping"])
-            .args([&format!("--interface={interface}"), "--bind-interfaces", "--dhcp-authoritative"])
+            .args([&format!("--interface={interface}"), "--bind-interfaces"])
             .arg(format!("--dhcp-leasefile={}", place.control().display()))
             .arg(format!("--pid-file={}", place.config().display()))
             .args(options);

@@ -15,11 +15,14 @@
 //!   └─────────────┘             └──────────────────┘     └───────────────────────┘
 //! ```
 
+pub mod clients;
 pub mod daemon;
 pub mod dhcp;
 pub mod error;
 pub mod guest;
+pub mod held;
 pub mod interrupt;
+pub mod kea;
 pub mod meter;
 pub mod netns;
 pub mod paced;

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -125,10 +125,22 @@ impl Namespace {
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                self.enter()?;
+                enter(&self.name)?;
                 Ok(work())
             });
             inside.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// The same beside the caller, for as long as it takes.
+    pub(crate) fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> JoinHandle<Result<T>> {
+        let name = self.name.clone();
+        thread::spawn(move || {
+            enter(&name)?;
+            work()
         })
     }
 
@@ -150,14 +162,6 @@ impl Namespace {
     /// When `ip` fails.
     pub fn pids(&self) -> Result<Vec<i32>> {
         pids_in(&self.name)
-    }
-
-    /// Puts the calling thread into the namespace, for good.
-    fn enter(&self) -> Result<()> {
-        let path = Path::new(NAMES).join(&self.name);
-        let file = File::open(&path).context(|| format!("opening {}", path.display()))?;
-        setns(file, CloneFlags::CLONE_NEWNET).context(|| format!("entering {}", path.display()))?;
-        refuse_initial()
     }
 }
 
@@ -228,6 +232,14 @@ fn runs(pid: u32) -> bool {
     // The second field is the name in parentheses, which may contain anything, even parentheses.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
+}
+
+/// Puts the calling thread into a namespace, for good.
+fn enter(name: &str) -> Result<()> {
+    let path = Path::new(NAMES).join(name);
+    let file = File::open(&path).context(|| format!("opening {}", path.display()))?;
+    setns(file, CloneFlags::CLONE_NEWNET).context(|| format!("entering {}", path.display()))?;
+    refuse_initial()
 }
 
 /// Gives the calling thread, and what it starts, a /sys with the interfaces and radios of its network namespace.
@@ -326,14 +338,24 @@ pub(crate) fn start_error(command: &Command, error: std::io::Error) -> LabError 
     }
 }
 
+/// Makes sure of a tool that is started by another one, which does not say from which package it is.
+pub(crate) fn require(tool: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|directory| directory.join(tool).exists());
+    match package_of(tool) {
+        Some(package) if !is_there => Err(LabError::MissingTool { tool: tool.to_owned(), package }),
+        _ => Ok(()),
+    }
+}
+
 /// The Debian package of a tool that the laboratory uses.
 fn package_of(tool: &str) -> Option<&'static str> {
     match tool {
-        "ip" | "tc" | "bridge" => Some("iproute2"),
+        "ip" | "tc" | "bridge" | "ss" => Some("iproute2"),
         "linux.uml" => Some("user-mode-linux"),
         "modprobe" => Some("kmod"),
         "qemu-system-x86_64" => Some("qemu-system-x86"),
-        "setpriv" => Some("util-linux"),
+        "setpriv" | "unshare" => Some("util-linux"),
         "hostapd" => Some("hostapd"),
         "wpa_supplicant" => Some("wpasupplicant"),
         "iw" => Some("iw"),

@@ -8,9 +8,10 @@ use std::process::Command;
 
 use crate::error::{IoContext as _, LabError, Result};
 
-/// Fetches a package and what it depends on and is not installed, and unpacks all into one directory.
+/// Fetches a package and what it depends on and is not installed, and unpacks all into one directory. What is installed in
+/// an older version is left out: a newer libc beside the machine's own loader does not run.
 const FETCH: &str = r#"cd "$1"
-needed=$(apt-get -qq -s -o APT::Sandbox::User=root --no-install-recommends install "$2" | awk '$1 == "Inst" { print $2 }')
+needed=$(apt-get -qq -s -o APT::Sandbox::User=root --no-install-recommends install "$2" | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }')
 apt-get -qq -o APT::Sandbox::User=root download $(printf '%s\n' "$2" $needed | sort -u)
 for package in *.deb; do dpkg-deb -x "$package" made; done
 # Debian 12's packages are of the time before everything was below usr.
@@ -78,5 +79,5 @@ fn cache() -> Result<PathBuf> {
     let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let given = given.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
     let given = given.ok_or_else(|| LabError::Broken("no HOME to keep packages in".to_owned()))?;
-    Ok(given.join("hitless-lab/packages"))
+    Ok(given.join("hitless-lab/programs"))
 }

@@ -4,9 +4,8 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use hitless_lab::dhcp::Dnsmasq;
+use hitless_lab::held::Holding;
 use hitless_lab::{Daemon, Home, Namespace};
 use serde_json::Value;
 use support::*;
@@ -44,26 +43,13 @@ fn wait_state(daemon: &Daemon<'_>, state: &str) -> Value {
     status.unwrap()["dhcp"].clone()
 }
 
-/// Looks a hundred times a second whether the bond has this address and a way out, while something happens.
+/// The bond has this address and a way out at every moment while something happens.
 fn throughout(home: &Home, expected: &str, happens: impl FnOnce()) {
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let looks = scope.spawn(|| {
-            let mut looks = 0;
-            while !over.load(Ordering::Relaxed) {
-                assert_eq!(address(&home.laptop, "bond0").as_deref(), Some(expected), "look {looks}");
-                assert!(
-                    home.laptop.ip("-4 route show default").unwrap().contains("dev bond0"),
-                    "look {looks}"
-                );
-                looks += 1;
-            }
-            looks
-        });
-        happens();
-        over.store(true, Ordering::Relaxed);
-        assert!(looks.join().unwrap() > 0);
-    });
+    let address = expected.split('/').next().unwrap().parse().unwrap();
+    let holding = Holding::watch(&home.laptop, "bond0", address).unwrap();
+    happens();
+    let held = holding.finish().unwrap();
+    assert!(held.is_unbroken(), "{held:#?}");
 }
 
 #[test]

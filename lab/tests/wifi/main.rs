@@ -4,6 +4,7 @@
 
 mod balance_rr;
 mod bond;
+mod dhcp;
 mod enterprise;
 mod iwd;
 mod join;

@@ -52,7 +52,7 @@ pub(super) fn line(facts: &Facts) -> Line {
                 return Line::unknown(CHECK, format!("{seen}; only root may ask in which network namespace"));
             }
             faults.push(Fault::new(seen, format!("kill {}, and keep it from starting again", client.pid)));
-        } else if about(client, &facts.bond.name, facts) == About::All {
+        } else if about(client, &facts.bond.name, facts) == About::All && !is_helper(client) {
             unsure.push(format!(
                 "{who} names no interface: see to it that it leaves {} alone",
                 facts.port_names()
@@ -80,6 +80,15 @@ fn rivals(clients: &[Client], facts: &Facts) -> Option<Fault> {
         format!("{} and {} both ask on {bond}", first.program, second.program),
         format!("end one of them: kill {}, say", second.pid),
     ))
+}
+
+/// dhcpcd consists of several processes, and those that help do not always name what the one that asks names:
+/// `dhcpcd: [network proxy]`.
+fn is_helper(client: &Client) -> bool {
+    client
+        .words
+        .first()
+        .is_some_and(|word| word.starts_with('[') && word != "[manager]" && word != "[master]")
 }
 
 /// IPv6 is nothing that hitless asks for.

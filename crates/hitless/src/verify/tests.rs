@@ -311,6 +311,7 @@ fn what_is_no_fault() {
             own.master = Some(12);
         }),
         (&["dhcp-clients"], |facts| facts.clients = client(&["[manager]"], Some(true))),
+        (&[], |facts| facts.clients = client(&["[network", "proxy]"], Some(true))),
         (&[], |facts| facts.clients = client(&["eth0"], Some(false))),
         (&[], |facts| facts.clients = client(&["eth1"], Some(true))),
         // Nobody but this client asks for an address on the bond.

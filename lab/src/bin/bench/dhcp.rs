@@ -1,4 +1,4 @@
-//! From link up to an address by DHCP, beside the clients that Debian has, against one server.
+//! From link up to an address by DHCP, beside the clients that Debian has, against one server; and whether it stays.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use hitless_lab::dhcp::Dnsmasq;
 use hitless_lab::error::IoContext as _;
-use hitless_lab::wait::linger;
-use hitless_lab::{Daemon, LabError, Namespace, Result};
+use hitless_lab::held::{Held, Holding};
+use hitless_lab::wait::{Look, linger, until};
+use hitless_lab::{Daemon, Home, HomeOptions, LabError, Namespace, Result};
 use serde::Serialize;
 
-use crate::progress;
+use crate::{progress, pulls};
 
 /// How long an address may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,6 +41,25 @@ pub(crate) fn measure(rounds: usize) -> Result<Results> {
         results.udhcpc.push(udhcpc()?);
     }
     Ok(results)
+}
+
+/// What a bond has while the cable is pulled and plugged so often, and its hardware address changes with every port.
+pub(crate) fn held(pulls: usize) -> Result<Held> {
+    progress(&format!("an address by DHCP while the cable is pulled and plugged, {pulls} ×"));
+    let home = Home::new(HomeOptions::default())?;
+    let lent = Home::ipv4(0, 5);
+    let _server = Dnsmasq::start(&home.router, "lan0", &[&format!("--dhcp-range={lent},{lent},1h")])?;
+    let config = "[bond.bond0]\ndriver = \"ebpf\"\nports = [\"eth0\", \"wlan0\"]\nfail-over-mac = \"active\"\n\
+                  [bond.bond0.ip]\ndhcp4 = true\ndetect-conflicts = false\n";
+    let daemon = Daemon::start_with_config(&home.laptop, config)?;
+    daemon.wait_active("bond0", "eth0", PATIENCE)?;
+    until("the bond to have a default route", PATIENCE, || {
+        let routes = home.laptop.ip("-4 route show default")?;
+        Ok(if routes.contains("dev bond0") { Look::Yes(()) } else { Look::No(routes) })
+    })?;
+    let holding = Holding::watch(&home.laptop, "bond0", lent)?;
+    pulls::pulls(&home, pulls, &|port| daemon.wait_active("bond0", port, PATIENCE).map(drop))?;
+    holding.finish()
 }
 
 /// A host with one cable, at whose other end the server is; there is no link yet.

@@ -14,6 +14,7 @@ mod pulls;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hitless_lab::held::Held;
 use hitless_lab::samples::{counts, mean, median};
 use hitless_lab::verdict::Verdicts;
 use hitless_lab::{LabError, Result, interrupt, uml};
@@ -56,6 +57,7 @@ struct Arguments {
 struct Results {
     ebpf: ebpf::Results,
     dhcp_ms: dhcp::Results,
+    dhcp_held: Held,
     adopt: adopt::Results,
     kernel: Option<kernel::Results>,
 }
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
 fn outside(arguments: &Arguments) -> Result<()> {
     let ebpf = ebpf::measure(arguments)?;
     let dhcp_ms = dhcp::measure(arguments.leases)?;
+    let dhcp_held = dhcp::held(arguments.pulls)?;
     let adopt = adopt::measure(arguments.adoptions)?;
     let kernel = if arguments.no_guest {
         None
@@ -75,7 +78,7 @@ fn outside(arguments: &Arguments) -> Result<()> {
         progress("bonding and the kernel driver in a guest kernel");
         Some(kernel::outside(arguments.pulls)?)
     };
-    let results = Results { ebpf, dhcp_ms, adopt, kernel };
+    let results = Results { ebpf, dhcp_ms, dhcp_held, adopt, kernel };
     if arguments.json {
         let text = serde_json::to_string_pretty(&results)
             .map_err(|error| LabError::Broken(format!("cannot print the results: {error}")))?;
@@ -156,6 +159,25 @@ fn print(results: &Results) {
         format!("{ours:.0} ms ({dhcpcd:.0}, {udhcpc:.0})"),
         "under 100 ms",
         ours < 100.0,
+    );
+    let held = &results.dhcp_held;
+    verdicts.add(
+        "the address by DHCP in as many pulls",
+        format!("at {} of {} samples", held.with_address, held.samples),
+        "at all",
+        held.with_address == held.samples,
+    );
+    verdicts.add(
+        "without a default route meanwhile",
+        format!("{:.2} s", held.without_route.as_secs_f64()),
+        "0.00 s",
+        held.with_route == held.samples,
+    );
+    verdicts.add(
+        "addresses and routes removed meanwhile",
+        held.removed.len().to_string(),
+        "0",
+        held.removed.is_empty(),
     );
     add_adoptions(&mut verdicts, &results.adopt);
     if let Some(kernel) = &results.kernel {
