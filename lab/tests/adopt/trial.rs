@@ -1,49 +1,11 @@
-//! Building a bond around interfaces in use: the traffic goes on, and without a confirmation everything is as it was.
+//! How a trial begins and ends: confirmed, or not, or with the daemon or a port gone half-way.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod support;
-
-use std::time::Duration;
-
-use hitless_lab::running::Running;
-use hitless_lab::ssh::Sshd;
-use hitless_lab::wait::{Look, linger, until};
-use hitless_lab::{Daemon, Home};
+use hitless_lab::Daemon;
+use hitless_lab::wait::linger;
 use nix::sys::signal::Signal;
-use support::*;
 
-/// A laptop that uses eth0 plainly, with wlan0 at hand.
-fn in_use() -> Home {
-    let home = home();
-    home.use_plainly("eth0").unwrap();
-    home.laptop.ip("link set wlan0 up").unwrap();
-    home.wait_forwarding("wlan0").unwrap();
-    home.laptop.ip("route add default via 192.168.1.1").unwrap();
-    home
-}
-
-/// Where the daemon of [`idle`] would have its configuration. Only the daemon sees it: its /etc is its own.
-const FILE: &str = "/etc/hitless/hitless.toml";
-
-/// A daemon on a host where nothing was configured yet.
-fn idle(home: &Home) -> Daemon<'_> {
-    let daemon = Daemon::start(&home.laptop, &[]).unwrap();
-    assert!(daemon.log().contains("hitless adopt"), "{}", daemon.log());
-    daemon
-}
-
-/// `hitless adopt eth0 wlan0`, which has come so far that it waits for a confirmation.
-fn adopted(daemon: &Daemon<'_>, options: &[&str]) -> Running {
-    let arguments = [&["adopt", "eth0", "wlan0", "--driver", "ebpf"], options].concat();
-    let mut running = daemon.begin_command(&arguments).unwrap();
-    running.wait_said("hitless confirm").unwrap();
-    running
-}
-
-fn assert_nothing_written(daemon: &Daemon<'_>) {
-    assert!(daemon.read(FILE).is_err());
-}
+use crate::support::*;
+use crate::{FILE, adopted, assert_nothing_written, idle, in_use, wait_same};
 
 #[test]
 fn what_is_confirmed_stays_and_is_written_down() {
@@ -154,17 +116,6 @@ fn a_daemon_without_a_file_has_nowhere_to_write_it() {
     assert_eq!((done.status.code(), said.contains("--bond")), (Some(4), true), "{said}");
 }
 
-/// Everything is as it was, or is so soon: IPv6 takes a moment.
-fn wait_same(home: &Home, before: &[String]) {
-    let same = || (state(&home.laptop) == before).then_some(());
-    let look = until("everything to be as it was", PATIENCE, || {
-        Ok(same().map_or_else(|| Look::No("it is not".to_owned()), Look::Yes))
-    });
-    if look.is_err() {
-        assert_same(before, &state(&home.laptop));
-    }
-}
-
 #[test]
 fn a_daemon_that_is_killed_half_way_costs_nothing() {
     let home = in_use();
@@ -263,46 +214,4 @@ fn a_port_that_vanishes_half_way_leaves_the_others_as_they_were() {
     let routes = home.laptop.ip("route").unwrap();
     assert!(routes.contains("default via 192.168.1.1 dev eth0"), "{routes}");
     assert!(!names(&home.laptop).contains(&"bond0".to_owned()));
-}
-
-#[test]
-fn the_session_that_typed_it_prints_the_result() {
-    let home = in_use();
-    let daemon = idle(&home);
-    let sshd = Sshd::start(&home.laptop).unwrap();
-    let address = Home::ipv4(0, 5).into();
-    let session =
-        |command: &[&str]| sshd.session(&home.router, address, &daemon.words(command).unwrap()).unwrap();
-    let mut typed = session(&["adopt", "eth0", "wlan0", "--driver", "ebpf"]);
-    typed.wait_said("hitless confirm").unwrap();
-    assert!(daemon.log().contains("192.168.1.5:22 – 192.168.1.1:"), "{}", daemon.log());
-    // Who can come in anew may confirm.
-    let (code, said) = session(&["confirm"]).outcome().unwrap();
-    assert_eq!(code, Some(0), "{said}");
-    let (code, said) = typed.outcome().unwrap();
-    assert_eq!(code, Some(0), "{said}\n{}", sshd.log());
-    assert!(said.contains("bond0 has what eth0 had: 192.168.1.5/24"), "{said}");
-    assert!(said.contains("bond0 stays"), "{said}");
-}
-
-#[test]
-fn a_session_that_stalls_puts_everything_back() {
-    let home = in_use();
-    let daemon = idle(&home);
-    let before = state(&home.laptop);
-    let sshd = Sshd::start(&home.laptop).unwrap();
-    let command = daemon.words(&["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "600"]).unwrap();
-    let mut typed = sshd.session(&home.router, Home::ipv4(0, 5).into(), &command).unwrap();
-    typed.wait_said("hitless confirm").unwrap();
-    home.router.ip("link set lan0 down").unwrap();
-    daemon
-        .wait_bond("bond0", "the bond to be gone", Duration::from_secs(60), serde_json::Value::is_null)
-        .unwrap();
-    assert!(daemon.log().contains("gets nothing across any more"), "{}", daemon.log());
-    assert_same(&before, &state(&home.laptop));
-    // And there it hears of it.
-    home.router.ip("link set lan0 up").unwrap();
-    typed.wait_said("everything is as it was").unwrap();
-    let (code, said) = typed.outcome().unwrap();
-    assert_eq!(code, Some(1), "{said}");
 }
