@@ -10,6 +10,7 @@
 //! | `overruled` | what of theirs comes before our files |
 //! | `dhcpcd`, `ifupdown`, `netplan` | what their configuration says of ports |
 //! | `clients` | DHCP clients that run on ports |
+//! | `identity` | by what servers know them |
 //! | `processes`, `pattern` | what these are made of |
 //!
 //! A manager of another network namespace is none of our business: it is neither told anything nor named.
@@ -19,6 +20,7 @@ mod bus;
 mod clients;
 mod dhcpcd;
 mod drop_ins;
+mod identity;
 mod ifupdown;
 mod netplan;
 mod overruled;
@@ -33,6 +35,8 @@ use std::io;
 use std::path::PathBuf;
 
 pub use self::dhcpcd::{FixError, Fixed};
+use hitless_core::mac::MacAddr;
+
 use crate::dbus::Bus;
 use bus::Presence;
 
@@ -238,6 +242,12 @@ pub fn findings(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
 pub fn has_client(places: &Places, interface: &str) -> bool {
     let port = Kept { bond: String::new(), interfaces: vec![interface.to_owned()], external: false };
     !clients::findings(places, &[port], &processes::of_this_network(places)).is_empty()
+}
+
+/// By what a DHCPv4 server knows this interface (with this index and hardware address), which a client on it has an address
+/// for: its client identifier; `None`: the hardware address, as far as that can be told.
+pub fn client_id(places: &Places, interface: &str, index: u32, mac: MacAddr) -> Option<Vec<u8>> {
+    identity::of(places, interface, index, mac)
 }
 
 /// The same as far as it is by configuration: without what merely runs now.

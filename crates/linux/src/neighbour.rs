@@ -82,13 +82,10 @@ impl Netlink {
     /// they are next talked to. (Where they have not, a neighbour who is asked learns the other address from that, and
     /// otherwise would answer to the old one.) What is known there already counts more. It only saves time: what fails is
     /// passed over.
-    ///
-    /// # Errors
-    /// When the first interface is gone.
-    pub async fn copy_neighbours(&self, from: u32, to: u32) -> Result<(), RequestError> {
-        let [own, other] = [self.link(from).await?, self.link(to).await?];
+    pub async fn copy_neighbours(&self, from: u32, to: u32) {
+        let (Ok(own), Ok(other)) = (self.link(from).await, self.link(to).await) else { return };
         let same_mac = own.and_then(|link| link.mac) == other.and_then(|link| link.mac);
-        for mut message in self.neighbour_messages(from).await? {
+        for mut message in self.neighbour_messages(from).await.unwrap_or_default() {
             if !is_handed_on(&message, same_mac) {
                 continue;
             }
@@ -108,7 +105,6 @@ impl Netlink {
                 tracing::debug!("a neighbour is not handed on: {cause}");
             }
         }
-        Ok(())
     }
 
     async fn neighbour_messages(&self, index: u32) -> Result<Vec<NeighbourMessage>, RequestError> {

@@ -192,7 +192,7 @@ impl Takeover {
         self.add_addresses(netlink, &addresses).await?;
         // With its addresses and its network it has the same neighbours.
         if !addresses.is_empty() {
-            netlink.copy_neighbours(self.from, self.to).await?;
+            netlink.copy_neighbours(self.from, self.to).await;
         }
         let moved = self.add_routes(netlink, routes).await?;
         if self.only.is_some() {

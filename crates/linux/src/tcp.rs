@@ -12,7 +12,7 @@ use std::path::Path;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_ESTABLISHED};
 use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
 use nix::errno::Errno;
@@ -45,9 +45,9 @@ impl fmt::Display for Connection {
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many segments are on their way and not acknowledged (`tcpi_unacked`).
-    pub unacked: u32,
-    /// How many octets have been acknowledged since it began (`tcpi_bytes_acked`).
+    /// How many octets wait for being acknowledged, whether or not they have left the host (`idiag_wqueue`).
+    pub outstanding: u32,
+    /// How many have been acknowledged since it began (`tcpi_bytes_acked`).
     pub acked: u64,
 }
 
@@ -80,12 +80,24 @@ impl Connection {
     ///
     /// When the kernel does not tell.
     pub fn progress(&self) -> Result<Option<Progress>, RequestError> {
-        let connections = established()?;
-        let Some(own) = connections.iter().find(|seen| Self::of(seen) == *self) else { return Ok(None) };
-        Ok(own.nlas.iter().find_map(|attribute| match attribute {
-            Nla::TcpInfo(info) => Some(Progress { unacked: info.unacked, acked: info.bytes_acked }),
-            _ => None,
-        }))
+        let family = if self.local.is_ipv4() { AF_INET } else { AF_INET6 };
+        let socket_id = SocketId {
+            source_port: self.local.port(),
+            destination_port: self.peer.port(),
+            source_address: self.local.ip(),
+            destination_address: self.peer.ip(),
+            interface_id: 0,
+            // Whichever it is (`INET_DIAG_NOCOOKIE`).
+            cookie: [0xff; 8],
+        };
+        match ask(family, socket_id, 0) {
+            Ok(found) => Ok(found
+                .first()
+                .filter(|seen| seen.header.state == TCP_ESTABLISHED)
+                .map(|seen| Progress { outstanding: seen.header.send_queue, acked: acked(seen) })),
+            Err(Cause::Kernel { errno: Errno::ENOENT, .. }) => Ok(None),
+            Err(cause) => Err(cause.of("look at a TCP connection", "")),
+        }
     }
 
     fn of(seen: &InetResponse) -> Self {
@@ -95,6 +107,14 @@ impl Connection {
             peer: SocketAddr::new(plain(id.destination_address), id.destination_port),
         }
     }
+}
+
+fn acked(seen: &InetResponse) -> u64 {
+    let acked = seen.nlas.iter().find_map(|attribute| match attribute {
+        Nla::TcpInfo(info) => Some(info.bytes_acked),
+        _ => None,
+    });
+    acked.unwrap_or_default()
 }
 
 /// A socket for both families has IPv4 addresses in the words of IPv6 (RFC 4291 section 2.5.5.2).
@@ -124,7 +144,7 @@ fn established() -> Result<Vec<InetResponse>, RequestError> {
     let named = |cause: Cause| cause.of("list the TCP connections", "");
     let mut connections = Vec::new();
     for (family, any) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        match dump(family, any) {
+        match ask(family, any, NLM_F_DUMP) {
             Ok(more) => connections.extend(more),
             // IPv6 may not be there.
             Err(Cause::Kernel { errno: Errno::ENOENT, .. }) if family == AF_INET6 => {}
@@ -134,11 +154,12 @@ fn established() -> Result<Vec<InetResponse>, RequestError> {
     Ok(connections)
 }
 
-fn dump(family: u8, socket_id: SocketId) -> Result<Vec<InetResponse>, Cause> {
+/// With `NLM_F_DUMP` all that there are, else this one.
+fn ask(family: u8, socket_id: SocketId, flags: u16) -> Result<Vec<InetResponse>, Cause> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&NetlinkAddr::new(0, 0))?;
-    socket.send(&request(family, socket_id), 0)?;
+    socket.send(&request(family, socket_id, flags), 0)?;
     let mut connections = Vec::new();
     let mut buffer = vec![0; ANSWER];
     loop {
@@ -161,12 +182,15 @@ fn dump(family: u8, socket_id: SocketId) -> Result<Vec<InetResponse>, Cause> {
                 _ => {}
             }
         }
+        if flags & NLM_F_DUMP == 0 {
+            return Ok(connections);
+        }
     }
 }
 
-fn request(family: u8, socket_id: SocketId) -> Vec<u8> {
+fn request(family: u8, socket_id: SocketId, flags: u16) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    header.flags = NLM_F_REQUEST | flags;
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
@@ -204,7 +228,7 @@ mod tests {
         let before = own.progress().unwrap().unwrap();
         stream.write_all(&[0; 1000]).unwrap();
         let mut after = own.progress().unwrap().unwrap();
-        while after.unacked > 0 {
+        while after.outstanding > 0 {
             after = own.progress().unwrap().unwrap();
         }
         assert_eq!(after.acked - before.acked, 1000);

@@ -13,9 +13,9 @@ pub(super) fn findings(places: &Places, bonds: &[Kept], processes: &[Process]) -
     found
 }
 
-fn of_process(process: &Process, bonds: &[Kept]) -> Vec<Finding> {
-    let program = process.program();
-    let mut names: Vec<_> = match program {
+/// The interfaces that a client was started for, where it is one and says so.
+pub(super) fn interfaces(process: &Process) -> Vec<&str> {
+    let mut names: Vec<_> = match process.program() {
         "dhclient" | "udhcpc" | "udhcpc6" => {
             process.words.iter().skip(1).map(|word| interface(word)).collect()
         }
@@ -26,8 +26,14 @@ fn of_process(process: &Process, bonds: &[Kept]) -> Vec<Finding> {
         "dhcpcd" => process.words.iter().skip(1).map(String::as_str).collect(),
         _ => return Vec::new(),
     };
-    let is_name = |name: &str| !name.is_empty() && !name.starts_with(['-', '/']);
-    names.retain(|name| is_name(name) && ports(bonds).any(|port| fits(port, name)));
+    names.retain(|name| !name.is_empty() && !name.starts_with(['-', '/', '[']));
+    names
+}
+
+fn of_process(process: &Process, bonds: &[Kept]) -> Vec<Finding> {
+    let program = process.program();
+    let mut names = interfaces(process);
+    names.retain(|name| ports(bonds).any(|port| fits(port, name)));
     names.sort_unstable();
     names.dedup();
     let pid = process.pid;
