@@ -17,7 +17,8 @@ pub use client::{Client, ClientError};
 pub use error::{Error, ServiceError};
 pub use method::{Call, Method};
 pub use types::{
-    Bond, Cause, Dhcp, Dns, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port, Status,
+    Bond, Cause, Dhcp, Dhcp6, Dns, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port,
+    Status,
 };
 pub use wifi::{
     AccessPoint, AccessPoints, Eap, EapMethod, Joined, Manager, Network, Networks, NewNetwork, SavedBy,

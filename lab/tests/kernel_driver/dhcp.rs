@@ -11,46 +11,91 @@ use crate::support::*;
 
 #[test]
 fn guest_an_address_by_dhcp_stays() {
-    in_guest(
-        "dhcp::guest_an_address_by_dhcp_stays",
-        100 * SECOND,
-        it_stays_when_the_hardware_address_does_not,
-    );
+    in_guest("dhcp::guest_an_address_by_dhcp_stays", 100 * SECOND, || {
+        it_stays_when_the_hardware_address_does_not(&IPV4);
+    });
 }
 
-fn address(host: &Namespace) -> Option<String> {
-    let shown = host.ip("-json -4 address show dev bond0").ok()?;
-    let shown: Value = serde_json::from_str(&shown).unwrap();
-    Some(shown[0]["addr_info"].as_array()?.first()?["local"].as_str()?.to_owned())
+#[test]
+fn guest_an_address_by_dhcpv6_stays() {
+    in_guest("dhcp::guest_an_address_by_dhcpv6_stays", 100 * SECOND, || {
+        it_stays_when_the_hardware_address_does_not(&IPV6);
+    });
 }
 
-fn wait_bound(daemon: &Daemon<'_>) {
-    daemon.wait_bond("bond0", "DHCP to be bound", PATIENCE, |bond| bond["dhcp"]["state"] == "bound").unwrap();
+/// What differs between IPv4 and IPv6.
+struct Family {
+    /// For ip.
+    flag: &'static str,
+    /// For dnsmasq.
+    serving: &'static [&'static str],
+    asking: &'static str,
+    /// In the status.
+    client: &'static str,
+    router: &'static str,
+}
+
+const IPV4: Family = Family {
+    flag: "-4",
+    serving: &["--dhcp-range=192.168.1.50,192.168.1.90,1h"],
+    asking: "dhcp4 = true",
+    client: "dhcp",
+    router: "192.168.1.1",
+};
+
+const IPV6: Family = Family {
+    flag: "-6",
+    serving: &["--dhcp-range=fd00:1::100,fd00:1::1ff,64,1h", "--enable-ra"],
+    asking: "dhcp6 = true\naccept-ra = true",
+    client: "dhcp6",
+    router: "fd00:1::1",
+};
+
+impl Family {
+    fn address(&self, host: &Namespace) -> Option<String> {
+        let shown = host.ip(&format!("-json {} address show dev bond0 scope global", self.flag)).ok()?;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        Some(shown[0]["addr_info"].as_array()?.iter().find_map(|held| held["local"].as_str())?.to_owned())
+    }
+
+    fn wait_bound(&self, daemon: &Daemon<'_>) {
+        let bound = |bond: &Value| bond[self.client]["state"] == "bound";
+        daemon.wait_bond("bond0", "DHCP to be bound", PATIENCE, bound).unwrap();
+    }
 }
 
 /// The address and a way out are there whenever anyone looks, and the server has lent one address.
-fn it_stays_when_the_hardware_address_does_not() {
+fn it_stays_when_the_hardware_address_does_not(family: &Family) {
     let home = Home::new(hitless_lab::HomeOptions::default()).unwrap();
-    let server =
-        Dnsmasq::start(&home.router, "lan0", &["--dhcp-range=192.168.1.50,192.168.1.90,1h"]).unwrap();
-    let config = "[bond.bond0]\ndriver = \"kernel\"\nports = [\"eth0\", \"wlan0\"]\nfail-over-mac = \"active\"\n\
-                  [bond.bond0.ip]\ndhcp4 = true\ndetect-conflicts = false\n";
-    let daemon = Daemon::start_with_config(&home.laptop, config).unwrap();
+    // Neighbours that say that they are no routers lose their routes.
+    home.router.sysctl("net.ipv6.conf.all.forwarding", "1").unwrap();
+    let server = Dnsmasq::start(&home.router, "lan0", family.serving).unwrap();
+    let config = format!(
+        "[bond.bond0]\ndriver = \"kernel\"\nports = [\"eth0\", \"wlan0\"]\nfail-over-mac = \"active\"\n\
+         [bond.bond0.ip]\n{}\ndetect-conflicts = false\n",
+        family.asking
+    );
+    let daemon = Daemon::start_with_config(&home.laptop, &config).unwrap();
     wait_both_up(&daemon);
     daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
-    wait_bound(&daemon);
+    family.wait_bound(&daemon);
     let given = until("an address", PATIENCE, || {
-        Ok(address(&home.laptop).map_or_else(|| Look::No("none".to_owned()), Look::Yes))
+        Ok(family.address(&home.laptop).map_or_else(|| Look::No("none".to_owned()), Look::Yes))
     });
     let given = given.unwrap();
+    until("a way out", PATIENCE, || {
+        let routes = home.laptop.ip(&format!("{} route show default", family.flag))?;
+        Ok(if routes.contains("dev bond0") { Look::Yes(()) } else { Look::No(routes) })
+    })
+    .unwrap();
     let before = mac(&home.laptop, "bond0");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let looks = scope.spawn(|| {
             let mut looks = 0;
             while !over.load(Ordering::Relaxed) {
-                assert_eq!(address(&home.laptop).as_deref(), Some(given.as_str()), "look {looks}");
-                let routes = home.laptop.ip("-4 route show default").unwrap();
+                assert_eq!(family.address(&home.laptop).as_deref(), Some(given.as_str()), "look {looks}");
+                let routes = home.laptop.ip(&format!("{} route show default", family.flag)).unwrap();
                 assert!(routes.contains("dev bond0"), "look {looks}: {routes}");
                 looks += 1;
             }
@@ -59,8 +104,8 @@ fn it_stays_when_the_hardware_address_does_not() {
         for (port, other) in [("eth0", "wlan0"), ("wlan0", "eth0")] {
             home.pull(port).unwrap();
             daemon.wait_active("bond0", other, PATIENCE).unwrap();
-            wait_bound(&daemon);
-            home.laptop.run(&["ping", "-c1", "-W5", "192.168.1.1"]).unwrap();
+            family.wait_bound(&daemon);
+            home.laptop.run(&["ping", "-c1", "-W5", family.router]).unwrap();
             home.plug(port).unwrap();
             wait_both_up(&daemon);
         }
@@ -68,5 +113,8 @@ fn it_stays_when_the_hardware_address_does_not() {
         assert!(looks.join().unwrap() > 0);
     });
     assert_eq!(mac(&home.laptop, "bond0"), before, "eth0 is active again");
-    assert_eq!(server.leases().lines().count(), 1, "{}", server.leases());
+    // Of IPv6, the server's own identity is there, too.
+    let leases = server.leases();
+    assert_eq!(leases.lines().filter(|line| line.contains(&given)).count(), 1, "{leases}");
+    assert_eq!(leases.lines().filter(|line| !line.starts_with("duid")).count(), 1, "{leases}");
 }

@@ -12,7 +12,7 @@ use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
 use super::bond::BondTask;
-use super::{BondId, Daemon, RunError, preflight};
+use super::{BondId, Daemon, RunError, ip, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
 use crate::driver::{self, DriverError};
@@ -375,6 +375,9 @@ impl Daemon {
         }
         // While the address is still there to say so from.
         bond.release_lease(self.now());
+        if let Err(error) = ip::withdraw(&self.tools.netlink, &bond.addresses).await {
+            tracing::warn!(bond = bond.config.name, error = chain(&error), "a route stays");
+        }
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();
         let failed =
