@@ -46,7 +46,10 @@ impl Dnsmasq {
             .arg(format!("--pid-file={}", place.config().display()))
             .args(options);
         let mut process = Process::start(host, &mut command, &place.log())?;
-        process.wait_ready(&place.log(), || place.said().contains("DHCP, "))?;
+        process.wait_ready(&place.log(), || {
+            let said = place.said();
+            said.contains("DHCP, ") || said.contains("DHCPv6, ")
+        })?;
         Ok(Self { process, place })
     }
 

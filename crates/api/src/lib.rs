@@ -19,7 +19,8 @@ pub use error::{Error, ServiceError};
 pub use method::{Call, Method};
 pub use trial::{Adopted, Adoption, Confirmed, NewBond, Session, Verdict};
 pub use types::{
-    Bond, Cause, Dhcp, Dns, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port, Status,
+    Bond, Cause, Dhcp, Dhcp6, Dns, Driver, Duplex, Failover, Kind, LinkState, MonitorReply, Notice, Port,
+    Status,
 };
 pub use wifi::{
     AccessPoint, AccessPoints, Eap, EapMethod, Joined, Manager, Network, Networks, NewNetwork, SavedBy,

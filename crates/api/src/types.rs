@@ -50,6 +50,8 @@ pub struct Bond {
     pub last_failover: Option<Failover>,
     /// Where hitless itself asks for an address.
     pub dhcp: Option<Dhcp>,
+    /// The same for IPv6.
+    pub dhcp6: Option<Dhcp6>,
     /// Name servers and search domains, where there are any.
     pub dns: Option<Dns>,
     /// In how many seconds everything is put back as it was before, unless it is confirmed; `None`: it is not on trial.
@@ -80,6 +82,27 @@ pub struct Dhcp {
     pub expires_in_s: Option<u64>,
     /// In seconds.
     pub renews_in_s: Option<u64>,
+}
+
+/// Addresses by DHCPv6.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dhcp6 {
+    /// The client's state, by the exchanges of RFC 8415.
+    pub state: String,
+    /// The address.
+    pub address: Option<String>,
+    /// The delegated prefix, with its length.
+    pub prefix: Option<String>,
+    /// Who has lent them: the address of the link that the server speaks from.
+    pub server: Option<String>,
+    /// In how many seconds the address is over; `None`: never, or there is none.
+    pub expires_in_s: Option<u64>,
+    /// In how many seconds the prefix is over; `None`: never, or there is none.
+    pub prefix_expires_in_s: Option<u64>,
+    /// In seconds.
+    pub renews_in_s: Option<u64>,
+    /// Time servers.
+    pub ntp: Vec<String>,
 }
 
 /// A port: a link in a bond.

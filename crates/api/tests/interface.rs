@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use hitless_api::method::{Call, Request};
 use hitless_api::{
-    AccessPoint, AccessPoints, Adopted, Adoption, Bond, Cause, Confirmed, DESCRIPTION, Dhcp, Dns, Driver,
-    Duplex, Eap, EapMethod, Error, Failover, INTERFACE, Joined, Kind, LinkState, Manager, Method,
+    AccessPoint, AccessPoints, Adopted, Adoption, Bond, Cause, Confirmed, DESCRIPTION, Dhcp, Dhcp6, Dns,
+    Driver, Duplex, Eap, EapMethod, Error, Failover, INTERFACE, Joined, Kind, LinkState, Manager, Method,
     MonitorReply, Network, Networks, NewBond, NewNetwork, Notice, Port, SavedBy, Secret, Security, Session,
     Station, Stations, Status, Verdict, Wifi,
 };
@@ -63,6 +63,16 @@ fn full_bond() -> Bond {
             server: text("192.0.2.1"),
             expires_in_s: Some(3600),
             renews_in_s: Some(1800),
+        }),
+        dhcp6: Some(Dhcp6 {
+            state: "bound".to_owned(),
+            address: text("2001:db8::5"),
+            prefix: text("2001:db8:7::/56"),
+            server: text("fe80::1"),
+            expires_in_s: Some(3600),
+            prefix_expires_in_s: Some(7200),
+            renews_in_s: Some(1800),
+            ntp: vec!["2001:db8::1".to_owned()],
         }),
         dns: Some(Dns {
             servers: vec!["192.0.2.1".to_owned()],
@@ -119,6 +129,16 @@ fn empty_bond() -> Bond {
         renews_in_s: None,
         ..dhcp
     });
+    let dhcp6 = bond.dhcp6.map(|dhcp6| Dhcp6 {
+        address: None,
+        prefix: None,
+        server: None,
+        expires_in_s: None,
+        prefix_expires_in_s: None,
+        renews_in_s: None,
+        ntp: Vec::new(),
+        ..dhcp6
+    });
     Bond {
         active: None,
         primary: None,
@@ -127,6 +147,7 @@ fn empty_bond() -> Bond {
         last_failover: None,
         unconfirmed_s: None,
         dhcp,
+        dhcp6,
         dns: bond.dns.map(|dns| Dns { via: None, ..dns }),
         ..bond
     }

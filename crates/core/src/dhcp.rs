@@ -17,12 +17,13 @@ mod event;
 mod identity;
 mod lease;
 mod message;
-mod options;
+pub(crate) mod options;
 mod reply;
-mod timing;
+pub(crate) mod timing;
 
 pub use client::Client;
 pub use event::{Action, Cause, Confirmation, Event, Notice, Response, Snapshot, StateName, Wakeup};
+pub(crate) use identity::LONGEST_HOSTNAME;
 pub use identity::{BadDuid, ClientId, Duid, Options};
 pub use lease::{Lease, Lifetime, Parameters, Remembered, Route};
 pub use reply::Unacceptable;

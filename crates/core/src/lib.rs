@@ -10,6 +10,7 @@ mod choice;
 pub mod config;
 pub mod datagram;
 pub mod dhcp;
+pub mod dhcp6;
 pub mod event;
 mod goal;
 mod link;

@@ -4,6 +4,8 @@
 
 #[path = "../../../fuzz/src/dhcp.rs"]
 mod dhcp;
+#[path = "../../../fuzz/src/dhcp6.rs"]
+mod dhcp6;
 #[path = "../../../fuzz/src/machine.rs"]
 mod machine;
 #[path = "../../../fuzz/src/wire.rs"]
@@ -48,6 +50,11 @@ proptest! {
     #[test]
     fn any_dhcp_server_and_any_neighbour(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
         dhcp::run(&bytes);
+    }
+
+    #[test]
+    fn any_dhcpv6_server(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
+        dhcp6::run(&bytes);
     }
 
     #[test]

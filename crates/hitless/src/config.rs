@@ -98,6 +98,8 @@ pub struct IpConfig {
     pub routes: Vec<RouteConfig>,
     /// Addresses by DHCPv4.
     pub dhcp4: Dhcp4,
+    /// Addresses by DHCPv6, where they are wanted.
+    pub dhcp6: Option<Dhcp6Config>,
     /// Are IPv6 addresses and routes made of router advertisements? `None`: as the kernel has it.
     pub accept_ra: Option<bool>,
     /// What its own IPv6 addresses are made of; `None`: of a secret, unless the kernel is told something else.
@@ -156,7 +158,20 @@ pub struct DhcpConfig {
     pub detect_conflicts: bool,
 }
 
-/// By what a DHCPv4 server knows us again.
+/// What a DHCPv6 server is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dhcp6Config {
+    /// Who we are.
+    pub client_id: ClientId,
+    /// What we are called; `None`: what the host is called.
+    pub hostname: Option<String>,
+    /// Does the kernel find out, before an address is used for the first time, whether somebody else has it (RFC 4862)?
+    pub detect_conflicts: bool,
+    /// Is a prefix asked for, too?
+    pub prefix_delegation: bool,
+}
+
+/// By what a DHCP server knows us again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientId {
     /// By an identity of this machine and bond that is the same for ever (RFC 4361).

@@ -6,6 +6,7 @@
 
 mod bond;
 mod dhcp;
+mod dhcp6;
 mod dns;
 mod ip;
 mod others;
@@ -338,9 +339,9 @@ impl Daemon {
                 Woken::Sleep(sleep) => self.sleep_told(now, sleep),
                 Woken::NameServers(report) => dns::publish(&report),
                 Woken::Completed(completed) => self.complete(now, completed),
-                Woken::Heard(Heard { bond, port, frame }) => {
+                Woken::Heard(Heard { bond, port, what }) => {
                     if let Some(bond) = self.bonds.get_mut(&bond) {
-                        bond.heard(now, port, frame);
+                        bond.heard(now, port, what);
                     }
                 }
                 Woken::Request(request) => self.answer(request).await,

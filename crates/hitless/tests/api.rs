@@ -88,6 +88,10 @@ fn status_is_exactly_this() {
                 "state": "bound", "address": "192.168.1.55", "server": "192.168.1.1", "expires_in_s": 3599,
                 "renews_in_s": 1799
             },
+            "dhcp6": {
+                "state": "bound", "address": "fd00:1::1c5", "prefix": "2001:db8:7::/56", "server": "fe80::1",
+                "expires_in_s": 3599, "prefix_expires_in_s": 7199, "renews_in_s": 1799, "ntp": ["fd00:1::1"]
+            },
             "dns": {
                 "servers": ["192.168.1.1", "fd00::1"], "search": ["home.arpa"], "via": "systemd-resolved"
             }
@@ -96,7 +100,7 @@ fn status_is_exactly_this() {
             "name": "bond1", "driver": "kernel", "mode": "active-backup", "active": null, "primary": null,
             "unconfirmed_s": null,
             "carrier": false, "mac": null, "fail_over_mac": "none", "fail_over_mac_reason": null, "ports": [],
-            "last_failover": null, "dhcp": null, "dns": null
+            "last_failover": null, "dhcp": null, "dhcp6": null, "dns": null
         },
     ] } });
     assert_eq!(reply, expected);

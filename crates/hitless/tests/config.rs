@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hitless::config::{
-    AddrGenMode, Arguments, ClientId, Config, Dhcp4, DhcpConfig, DriverChoice, MacChoice, RouteConfig,
-    Warning, parse, secret,
+    AddrGenMode, Arguments, ClientId, Config, Dhcp4, Dhcp6Config, DhcpConfig, DriverChoice, MacChoice,
+    RouteConfig, Warning, parse, secret,
 };
 use hitless::wifi::network::{EapMethod, Manage, Network, Secret, SecretSource, Security};
 use hitless_core::config::{
@@ -380,6 +380,47 @@ fn the_hardware_address_may_be_given() {
     assert_eq!(given.bonds[0].options.mac, Some(MacAddr([2, 0, 0x5e, 0, 0x53, 2])));
     assert_snapshot!(errors(
         "[bond.b]\nports = [\"eth0\"]\nmac = \"ff:ff:ff:ff:ff:ff\"\nfail-over-mac = \"active\""
+    ));
+}
+
+#[test]
+fn dhcpv6_beside_or_instead_of_dhcpv4() {
+    let ip = |lines: &str| {
+        let text = format!("[bond.b]\nports = [\"eth0\"]\n[bond.b.ip]\n{lines}");
+        valid(&text).bonds.remove(0).ip
+    };
+    let usual = Dhcp6Config {
+        client_id: ClientId::Duid,
+        hostname: None,
+        detect_conflicts: true,
+        prefix_delegation: false,
+    };
+    let alone = ip("dhcp6 = true");
+    assert_eq!((alone.dhcp4, alone.dhcp6), (Dhcp4::Off, Some(usual.clone())));
+    assert_eq!(ip("dhcp6 = false\nprefix-delegation = false").dhcp6, None);
+    let both = ip(
+        "dhcp4 = true\ndhcp6 = true\nprefix-delegation = true\nhostname = \"x\"\ndetect-conflicts = false\n\
+         client-id = \"mac\"\nchaddr = \"02:00:5e:00:53:01\"",
+    );
+    let other = Dhcp6Config {
+        client_id: ClientId::Mac,
+        hostname: Some("x".to_owned()),
+        detect_conflicts: false,
+        prefix_delegation: true,
+    };
+    assert_eq!(both.dhcp6, Some(other));
+    assert!(matches!(both.dhcp4, Dhcp4::On(DhcpConfig { hostname: Some(name), .. }) if name == "x"));
+    // Another program asks for the one, and we ask for the other.
+    let beside = ip("dhcp4 = \"external\"\ndhcp6 = true\nhostname = \"x\"\ngateway = [\"fd00::1\"]");
+    assert_eq!((beside.dhcp4, beside.dhcp6.unwrap().hostname), (Dhcp4::External, Some("x".to_owned())));
+}
+
+#[test]
+fn wrong_dhcpv6() {
+    assert_snapshot!(bond_errors("[bond.bond0.ip]\ndhcp6 = \"external\""));
+    assert_snapshot!(bond_errors("[bond.bond0.ip]\ndhcp4 = true\nprefix-delegation = true"));
+    assert_snapshot!(bond_errors(
+        "[bond.bond0.ip]\ndhcp6 = true\nchaddr = \"02:00:5e:00:53:01\"\nmtu = 1000"
     ));
 }
 

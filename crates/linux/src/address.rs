@@ -77,6 +77,13 @@ impl Address {
         self
     }
 
+    /// The same address, by which the kernel makes no route to its network.
+    #[must_use]
+    pub fn without_prefix_route(mut self) -> Self {
+        self.flags |= AddressFlags::Noprefixroute.bits();
+        self
+    }
+
     /// Is it an address of the link only (fe80::/10, 169.254.0.0/16)?
     pub fn is_link_local(&self) -> bool {
         match self.address {

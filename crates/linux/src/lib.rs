@@ -10,6 +10,7 @@ pub mod alarm;
 pub mod bond;
 pub mod carrier;
 pub mod dhcp;
+pub mod dhcp6;
 pub mod ebpf;
 pub mod error;
 pub mod link;

@@ -43,6 +43,15 @@ impl Route {
         route
     }
 
+    /// A route to a network that is nowhere: who sends there is told so.
+    pub fn unreachable(destination: IpAddr, prefix_len: u8) -> Self {
+        let mut route = Self::blank(family_of(destination), RouteScope::Universe);
+        route.message.header.kind = RouteType::Unreachable;
+        route.message.header.destination_prefix_length = prefix_len;
+        route.message.attributes = vec![RouteAttribute::Destination(destination.into())];
+        route
+    }
+
     /// The default route through a gateway.
     pub fn default_via(gateway: IpAddr, index: u32) -> Self {
         let mut route = Self::blank(family_of(gateway), RouteScope::Universe);

@@ -391,6 +391,13 @@ fn routes_come_and_go() {
         assert!(netlink.gateways(index).await.unwrap().is_empty());
         let lo = named(&netlink, "lo").await.index;
         assert!(netlink.routes(lo).await.unwrap().is_empty());
+
+        let nowhere = Route::unreachable(addr("2001:db8:7700::"), 56).with_protocol(16);
+        netlink.add_route(&nowhere).await.unwrap();
+        assert!(netlink.add_route(&nowhere).await.unwrap_err().is_exists());
+        assert!(!nowhere.is_default() && nowhere.destination() == (addr("2001:db8:7700::"), 56));
+        netlink.remove_route(&nowhere).await.unwrap();
+        assert!(netlink.remove_route(&nowhere).await.unwrap_err().is_gone());
     });
 }
 

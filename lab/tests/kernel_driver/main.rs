@@ -8,6 +8,7 @@ mod addresses;
 mod adopt;
 mod balance_rr;
 mod dhcp;
+mod dhcp6;
 mod failback;
 mod ipv6;
 mod lead;

@@ -8,10 +8,12 @@ const TYPE_DUID: u8 = 0xff;
 const TYPE_ETHERNET: u8 = 1;
 /// The type of a DUID made of a UUID (RFC 6355 section 4).
 const DUID_UUID: [u8; 2] = [0, 4];
+/// The type of a DUID made of a hardware address, and that of Ethernet (RFC 8415 section 11.4).
+const DUID_LL: [u8; 4] = [0, 3, 0, 1];
 /// A DUID is a type of two octets and up to 128 more (RFC 8415 section 11.1).
 const DUID_LENGTH: std::ops::RangeInclusive<usize> = 3..=130;
 /// The longest host name (RFC 1123 section 2.1), which also fits into one option.
-const LONGEST_HOSTNAME: usize = 253;
+pub(crate) const LONGEST_HOSTNAME: usize = 253;
 
 /// How the client works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,11 @@ pub struct Duid(Vec<u8>);
 pub struct BadDuid(usize);
 
 impl Duid {
+    /// A DUID made of a hardware address (RFC 8415 section 11.4).
+    pub(crate) fn from_mac(mac: MacAddr) -> Self {
+        Self([&DUID_LL[..], &mac.0].concat())
+    }
+
     /// The DUID with these octets, its type first.
     ///
     /// # Errors

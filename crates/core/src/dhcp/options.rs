@@ -116,17 +116,7 @@ impl Values {
 
     /// RFC 3397: names as in DNS messages, each of which may end in the rest of an earlier one.
     pub(super) fn search(&self) -> Vec<String> {
-        let octets = self.octets(OptionCode::DomainSearch).unwrap_or_default();
-        let mut names = Vec::new();
-        let mut at = 0;
-        while at < octets.len() && names.len() < MOST_DOMAINS {
-            let Some((name, next)) = compressed_name(octets, at) else { return Vec::new() };
-            if is_name(&name) && !names.contains(&name) {
-                names.push(name);
-            }
-            at = next;
-        }
-        names
+        names(self.octets(OptionCode::DomainSearch).unwrap_or_default())
     }
 
     /// RFC 3442: the length of a prefix, as many of its octets as count, a gateway. A default route lost from a
@@ -150,6 +140,20 @@ impl Values {
 pub(super) fn is_station(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     (1..224).contains(&first) && !address.is_loopback()
+}
+
+/// A list of names as in DNS messages, each once; none where one of them is malformed.
+pub(crate) fn names(octets: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut at = 0;
+    while at < octets.len() && names.len() < MOST_DOMAINS {
+        let Some((name, next)) = compressed_name(octets, at) else { return Vec::new() };
+        if is_name(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+        at = next;
+    }
+    names
 }
 
 /// The network part of an address.

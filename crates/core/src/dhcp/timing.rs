@@ -6,10 +6,10 @@ use crate::time::Instant;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): not for secrets, but no two hosts begin with the same seed.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -21,13 +21,13 @@ impl Random {
     }
 
     /// A transaction id that nobody can foresee who has not seen the last ones.
-    pub(super) fn xid(&mut self) -> u32 {
+    pub(crate) fn xid(&mut self) -> u32 {
         let [a, b, c, d, ..] = self.next().to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
 
     /// A time in this range, evenly distributed.
-    pub(super) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+    pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
         let millis = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(u64::MAX);
         least + Duration::from_millis(self.next() % millis.saturating_add(1))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::Style;
-use hitless_api::{Bond, Client, ClientError, Dhcp, Dns, Error, Failover, Port, Status, Wifi};
+use hitless_api::{Bond, Client, ClientError, Dhcp, Dhcp6, Dns, Error, Failover, Port, Status, Wifi};
 
 use super::failure::Failure;
 use super::style::{self, clean};
@@ -82,6 +82,9 @@ fn heading(bond: &Bond, out: &mut impl Write) -> io::Result<()> {
     if let Some(dhcp) = &bond.dhcp {
         writeln!(out, "  dhcp {}", lease(dhcp))?;
     }
+    if let Some(dhcp6) = &bond.dhcp6 {
+        writeln!(out, "  dhcp6 {}", lease6(dhcp6))?;
+    }
     if let Some(dns) = &bond.dns {
         writeln!(out, "  dns {}", name_servers(dns))?;
     }
@@ -125,6 +128,28 @@ fn lease(dhcp: &Dhcp) -> String {
     }
     if let Some(seconds) = dhcp.expires_in_s {
         said += &format!(", {seconds} s left");
+    }
+    said
+}
+
+fn lease6(dhcp6: &Dhcp6) -> String {
+    let mut said = clean(&dhcp6.state).into_owned();
+    let lent =
+        [("", &dhcp6.address, dhcp6.expires_in_s), ("prefix ", &dhcp6.prefix, dhcp6.prefix_expires_in_s)];
+    for (kind, what, left) in lent {
+        if let Some(what) = what {
+            said += &format!(", {kind}{}", clean(what));
+            if let Some(seconds) = left {
+                said += &format!(" with {seconds} s left");
+            }
+        }
+    }
+    if let Some(server) = &dhcp6.server {
+        said += &format!(", from {}", clean(server));
+    }
+    if !dhcp6.ntp.is_empty() {
+        let ntp: Vec<_> = dhcp6.ntp.iter().map(|server| clean(server)).collect();
+        said += &format!(", time from {}", ntp.join(", "));
     }
     said
 }

@@ -160,6 +160,7 @@ mod tests {
             ports: Vec::new(),
             last_failover: None,
             dhcp: None,
+            dhcp6: None,
             dns: None,
         };
         let line = |check, verdict, seen: &str, remedy: Option<&str>| Line {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::raw::{self, At};
 use super::report::Problem;
-use super::{Dhcp4, IpConfig, RouteConfig, dhcp, dns};
+use super::{Dhcp4, Dhcp6Config, IpConfig, RouteConfig, dhcp, dns};
 
 /// The least MTU that IPv6 works with (RFC 8200, section 5).
 const LEAST_IPV6_MTU: i64 = 1280;
@@ -24,12 +24,14 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
             }
         }
     }
-    let dhcp4 = dhcp::dhcp4(raw, problems);
+    let (dhcp4, dhcp6) = dhcp::dhcp(raw, problems);
     // Addresses that could not be read would make each gateway look off-link; those that others give are not known.
     let known = Known {
         addresses: &addresses,
         ipv4: addresses.len() == raw.address.len() && dhcp4 == Dhcp4::Off,
-        ipv6: addresses.len() == raw.address.len() && !raw.accept_ra.as_ref().is_some_and(|at| at.value),
+        ipv6: addresses.len() == raw.address.len()
+            && dhcp6.is_none()
+            && !raw.accept_ra.as_ref().is_some_and(|at| at.value),
     };
     let mut gateways = Vec::new();
     for text in &raw.gateway {
@@ -39,13 +41,11 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
         }
     }
     if let Some(mtu) = raw.mtu.as_ref().filter(|mtu| mtu.value < LEAST_IPV6_MTU)
-        && addresses.iter().any(|(ip, _)| ip.is_ipv6())
+        && let Some(what) = needs_ipv6(&addresses, dhcp6.as_ref())
     {
-        problems.push(
-            Problem::new(mtu.span.clone(), format!("mtu = {} and an IPv6 address", mtu.value)).label(
-                format!("expected at least {LEAST_IPV6_MTU}, without which the kernel switches IPv6 off"),
-            ),
-        );
+        problems.push(Problem::new(mtu.span.clone(), format!("mtu = {} and {what}", mtu.value)).label(
+            format!("expected at least {LEAST_IPV6_MTU}, without which the kernel switches IPv6 off"),
+        ));
     }
     let mtu = raw.mtu.as_ref().and_then(|mtu| u32::try_from(mtu.value).ok());
     let routes = raw.route.iter().filter_map(|raw| route(raw, &known, problems)).collect();
@@ -54,6 +54,7 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
         metric: raw.metric.as_ref().and_then(|at| u32::try_from(at.value).ok()),
         routes,
         dhcp4,
+        dhcp6,
         accept_ra: raw.accept_ra.as_ref().map(|at| at.value),
         addr_gen_mode: raw.addr_gen_mode.as_ref().map(|at| at.value),
         dns: dns::servers(&raw.dns, problems),
@@ -61,6 +62,14 @@ pub(super) fn ip(raw: &raw::Ip, problems: &mut Vec<Problem>) -> IpConfig {
         mtu,
         addresses,
     }
+}
+
+/// What of the bond there would not be without IPv6.
+fn needs_ipv6(addresses: &[(IpAddr, u8)], dhcp6: Option<&Dhcp6Config>) -> Option<&'static str> {
+    if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
+        return Some("an IPv6 address");
+    }
+    dhcp6.map(|_| "dhcp6 = true")
 }
 
 /// What is known of the networks that the bond is in.

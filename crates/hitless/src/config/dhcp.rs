@@ -3,41 +3,57 @@
 use super::options;
 use super::raw::{self, At};
 use super::report::Problem;
-use super::{Dhcp4, DhcpConfig};
+use super::{Dhcp4, Dhcp6Config, DhcpConfig};
 
 /// The longest name that a server is told (RFC 2132, section 3.14: the option's length is an octet).
 const LONGEST_HOSTNAME: usize = 255;
 
-/// Whether, and as whom.
-pub(super) fn dhcp4(raw: &raw::Ip, problems: &mut Vec<Problem>) -> Dhcp4 {
-    match raw.dhcp4.as_ref().map(|at| at.value) {
-        Some(raw::Dhcp4::On) => Dhcp4::On(DhcpConfig {
-            client_id: raw.client_id.as_ref().map(|at| at.value).unwrap_or_default(),
+/// Whether, and as whom: by DHCPv4 and by DHCPv6.
+pub(super) fn dhcp(raw: &raw::Ip, problems: &mut Vec<Problem>) -> (Dhcp4, Option<Dhcp6Config>) {
+    let four = raw.dhcp4.as_ref().map_or(raw::Dhcp4::Off, |at| at.value);
+    let six = raw.dhcp6.as_ref().is_some_and(|at| at.value);
+    unused(raw, four, six, problems);
+    let is_told = six || four == raw::Dhcp4::On;
+    let hostname = raw.hostname.as_ref().filter(|_| is_told).map(|at| hostname(at, problems));
+    let client_id = raw.client_id.as_ref().map(|at| at.value).unwrap_or_default();
+    let detect_conflicts = raw.detect_conflicts.as_ref().is_none_or(|at| at.value);
+    let dhcp4 = match four {
+        raw::Dhcp4::On => Dhcp4::On(DhcpConfig {
+            client_id,
             chaddr: raw.chaddr.as_ref().and_then(|at| options::station("chaddr", at, problems)),
-            hostname: raw.hostname.as_ref().map(|at| hostname(at, problems)),
-            detect_conflicts: raw.detect_conflicts.as_ref().is_none_or(|at| at.value),
+            hostname: hostname.clone(),
+            detect_conflicts,
         }),
-        Some(raw::Dhcp4::External) => {
-            unused(raw, "another program asks for the address, and says who we are", problems);
-            Dhcp4::External
-        }
-        Some(raw::Dhcp4::Off) | None => {
-            unused(raw, "it is for DHCP: dhcp4 = true", problems);
-            Dhcp4::Off
-        }
-    }
+        raw::Dhcp4::External => Dhcp4::External,
+        raw::Dhcp4::Off => Dhcp4::Off,
+    };
+    let prefix_delegation = raw.prefix_delegation.as_ref().is_some_and(|at| at.value);
+    let dhcp6 = six.then_some(Dhcp6Config { client_id, hostname, detect_conflicts, prefix_delegation });
+    (dhcp4, dhcp6)
 }
 
-/// Nobody would tell it to a server.
-fn unused(raw: &raw::Ip, help: &str, problems: &mut Vec<Problem>) {
+/// What nobody would tell a server.
+fn unused(raw: &raw::Ip, four: raw::Dhcp4, six: bool, problems: &mut Vec<Problem>) {
+    let help = match four {
+        raw::Dhcp4::On => None,
+        raw::Dhcp4::External => Some("another program asks for the address, and says who we are"),
+        raw::Dhcp4::Off => Some("it is for DHCPv4: dhcp4 = true"),
+    };
+    let either = match four {
+        raw::Dhcp4::Off => Some("it is for DHCP: dhcp4 = true or dhcp6 = true"),
+        raw::Dhcp4::On | raw::Dhcp4::External => help,
+    };
+    let either = either.filter(|_| !six);
+    let delegation = raw.prefix_delegation.as_ref().filter(|at| at.value).map(|at| at.span.clone());
     let spans = [
-        ("client-id", raw.client_id.as_ref().map(|at| at.span.clone())),
-        ("chaddr", raw.chaddr.as_ref().map(|at| at.span.clone())),
-        ("hostname", raw.hostname.as_ref().map(|at| at.span.clone())),
-        ("detect-conflicts", raw.detect_conflicts.as_ref().map(|at| at.span.clone())),
+        ("client-id", raw.client_id.as_ref().map(|at| at.span.clone()), either),
+        ("chaddr", raw.chaddr.as_ref().map(|at| at.span.clone()), help),
+        ("hostname", raw.hostname.as_ref().map(|at| at.span.clone()), either),
+        ("detect-conflicts", raw.detect_conflicts.as_ref().map(|at| at.span.clone()), either),
+        ("prefix-delegation", delegation, (!six).then_some("it is for DHCPv6: dhcp6 = true")),
     ];
-    for (key, span) in spans {
-        if let Some(span) = span {
+    for (key, span, help) in spans {
+        if let Some((span, help)) = span.zip(help) {
             problems.push(Problem::new(span, format!("`{key}` has no meaning here")).help(help));
         }
     }

@@ -48,6 +48,8 @@ const HARMLESS: &[&str] = &[
     "to",
     "via",
     "dhcp4",
+    "dhcp6",
+    "prefix-delegation",
     "client-id",
     "chaddr",
     "mac",

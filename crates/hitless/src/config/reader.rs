@@ -53,6 +53,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("wlan", "wifi"),
     ("wireless", "wifi"),
     ("dhcp", "dhcp4"),
+    ("dhcpv6", "dhcp6"),
+    ("ia-pd", "prefix-delegation"),
     ("nameserver", "dns"),
     ("nameservers", "dns"),
     ("domains", "search"),

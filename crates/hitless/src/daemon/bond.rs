@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use hitless_core::config::FailOverMac;
+use hitless_core::dhcp6;
 use hitless_core::event::{
     Action, ActionId, Event, Failure, Notice, Observation, Outcome, PortId, PortInfo, PortSnapshot, Snapshot,
     Waiting,
@@ -20,6 +21,7 @@ use hitless_core::mac::MacAddr;
 use hitless_core::machine::Machine;
 use hitless_core::time::Instant;
 use hitless_core::wifi::Ssid;
+use hitless_linux::address::Address;
 use hitless_linux::carrier::LinkProbe;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
@@ -28,10 +30,11 @@ use hitless_linux::wireless::WirelessEvent;
 use tokio::sync::mpsc;
 
 use super::dhcp::Dhcp;
+use super::dhcp6::Dhcp6;
 use super::ip::{self, Wanted};
 use super::pace::Pace;
 use super::radios::Radios;
-use super::sockets::{Heard, Sockets};
+use super::sockets::{Caught, Heard, Sockets};
 use super::stations::Member;
 use super::{BondId, peers};
 use crate::causes::chain;
@@ -67,9 +70,10 @@ pub(super) enum Completion {
     SwitchedOn {
         result: Result<(), RequestError>,
     },
-    /// The bond has its addresses, or not.
+    /// The bond has its addresses, or not; and all that it has, where there is a DHCPv6 client.
     Addressed {
         result: Result<(), DriverError>,
+        has: Option<Vec<Address>>,
     },
 }
 
@@ -140,6 +144,8 @@ pub(super) struct BondTask {
     addressing: Option<Addressing>,
     /// Asks for an address, where that is wanted.
     pub(super) dhcp: Option<Dhcp>,
+    /// The same for IPv6.
+    pub(super) dhcp6: Option<Dhcp6>,
     /// The network that the active port has joined, if it is Wi-Fi, or that the last one had.
     network: Option<Ssid>,
     heard: mpsc::Sender<Heard>,
@@ -176,6 +182,7 @@ impl BondTask {
             observing: false,
             addresses: Wanted::default(),
             dhcp: None,
+            dhcp6: None,
             network: None,
             heard: beside.heard,
             state: beside.state,
@@ -443,9 +450,21 @@ impl BondTask {
         if let Some(dhcp) = &mut self.dhcp {
             dhcp.timeout(now);
         }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.timeout(now);
+        }
     }
 
-    pub(super) fn heard(&mut self, now: Instant, port: PortId, frame: Vec<u8>) {
+    pub(super) fn heard(&mut self, now: Instant, port: PortId, what: Caught) {
+        let frame = match what {
+            Caught::Frame(frame) => frame,
+            Caught::Datagram { from, payload } => {
+                if let Some(dhcp6) = &mut self.dhcp6 {
+                    dhcp6.told(now, dhcp6::Event::Received { payload: &payload, from });
+                }
+                return;
+            }
+        };
         if port.0 == self.driver.index() {
             if let Some(dhcp) = &mut self.dhcp {
                 dhcp.heard(now, &frame);
@@ -463,7 +482,8 @@ impl BondTask {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let address = self.address_at().filter(|_| self.under_way == 0);
         let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline);
-        [poll, observation, machine, address, self.radios.deadline(), dhcp].into_iter().flatten().min()
+        let dhcp6 = self.dhcp6.as_ref().and_then(Dhcp6::deadline);
+        [poll, observation, machine, address, self.radios.deadline(), dhcp, dhcp6].into_iter().flatten().min()
     }
 
     // ---- actions -------------------------------------------------------------------------------------------------
@@ -618,10 +638,10 @@ impl BondTask {
             return None;
         }
         self.addressing = None;
-        let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
-        let wanted = Wanted::of(&self.config.ip, lease);
+        let wanted = self.wanted();
         let before = std::mem::replace(&mut self.addresses, wanted.clone());
-        let time = self.dhcp.as_ref().map_or(now, |dhcp| dhcp.time(now));
+        let times = self.times(now);
+        let looks = self.dhcp6.is_some();
         let sized = self.sized_by_lease();
         let (bond, driver, netlink) = (self.id, self.driver.clone(), self.tools.netlink.clone());
         let (name, accept_ra) = (self.config.name.clone(), self.config.ip.accept_ra);
@@ -631,9 +651,12 @@ impl BondTask {
                     driver.configure(&config).await?;
                 }
                 ip::accept_router_advertisements(&name, accept_ra)?;
-                Ok(ip::apply(&netlink, driver.index(), &before, &wanted, time).await?)
+                Ok(ip::apply(&netlink, driver.index(), &before, &wanted, times).await?)
             };
-            completed(bond, Completion::Addressed { result: result.await })
+            let result = result.await;
+            // Of an interface that is gone, nothing needs to be known.
+            let has = if looks { netlink.addresses(driver.index()).await.ok() } else { None };
+            completed(bond, Completion::Addressed { result, has })
         }))
     }
 
@@ -654,6 +677,9 @@ impl BondTask {
         self.machine.handle(now, Event::Resumed);
         if let Some(dhcp) = &mut self.dhcp {
             dhcp.resumed(now, slept);
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.resumed(now, slept);
         }
         self.look_soon(now);
     }
@@ -696,7 +722,10 @@ impl BondTask {
                 }
                 None
             }
-            Completion::Addressed { result } => {
+            Completion::Addressed { result, has } => {
+                if let (Some(dhcp6), Some(has)) = (&mut self.dhcp6, has) {
+                    dhcp6.addresses_seen(now, &has);
+                }
                 if let Err(error) = result {
                     tracing::warn!(bond = self.config.name, error = chain(&error), "will be tried again");
                     let later = now + OBSERVE;

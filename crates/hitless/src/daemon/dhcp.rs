@@ -29,7 +29,7 @@ pub(super) struct Dhcp {
     bond: PortId,
     client: Client,
     config: DhcpConfig,
-    leases: Leases,
+    leases: Leases<Remembered>,
     /// What was kept last, for comparison.
     kept: Option<Remembered>,
     /// The address with which the bond could carry frames, when the client was last told.
@@ -259,13 +259,13 @@ fn options(bond: &str, config: &DhcpConfig) -> Options {
 }
 
 /// What the host is called, if it is called anything.
-fn own_name() -> Option<String> {
+pub(super) fn own_name() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     (!name.is_empty() && name != "localhost" && name != "(none)").then_some(name)
 }
 
 /// Different in every run and on every machine: it only keeps clients from speaking all at once.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(SystemTime::now())
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use hitless_core::dhcp::Lease;
+use hitless_core::dhcp6::Information;
 use tokio::sync::mpsc;
 
 use crate::causes::chain;
@@ -26,7 +27,7 @@ pub(super) struct NameServers {
 }
 
 /// What a bond has of name servers: those of the user first.
-pub(super) fn of(config: &IpConfig, lease: Option<&Lease>) -> Dns {
+pub(super) fn of(config: &IpConfig, lease: Option<&Lease>, information: Option<&Information>) -> Dns {
     let mut dns = Dns { servers: config.dns.clone(), search: config.search.clone() };
     if let Some(lease) = lease.map(|lease| &lease.parameters) {
         let servers = lease.dns.iter().copied().map(IpAddr::V4);
@@ -34,6 +35,10 @@ pub(super) fn of(config: &IpConfig, lease: Option<&Lease>) -> Dns {
         // RFC 3397: where there is a list, it is in the place of the domain.
         let domain = lease.domain.iter().filter(|_| lease.search.is_empty());
         add(&mut dns.search, lease.search.iter().chain(domain).cloned());
+    }
+    if let Some(information) = information {
+        add(&mut dns.servers, information.dns.iter().copied().map(IpAddr::V6));
+        add(&mut dns.search, information.search.iter().cloned());
     }
     dns
 }

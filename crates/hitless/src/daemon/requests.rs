@@ -13,8 +13,7 @@ use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
 use super::bond::BondTask;
-use super::dhcp::Dhcp;
-use super::{BondId, Daemon, RunError, preflight};
+use super::{BondId, Daemon, RunError, ip, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
 use crate::driver::{self, Driver, DriverError};
@@ -386,13 +385,10 @@ impl Daemon {
         }
     }
 
-    /// Did a port bring the very address that a server has lent to the bond since?
-    fn gave_leased(&self, bond: &BondTask) -> bool {
-        let ports = self.tools.ledger.borrow().ports(&bond.config.name);
-        let mut given = ports.iter().flat_map(|(_, found)| &found.gave.addresses);
-        let leased =
-            bond.dhcp.as_ref().and_then(Dhcp::lease).map(|lease| IpAddr::V4(lease.parameters.address));
-        leased.is_some_and(|leased| given.any(|(address, _)| *address == leased))
+    /// The addresses that ports brought along, and get back.
+    fn brought(&self, bond: &str) -> Vec<IpAddr> {
+        let ports = self.tools.ledger.borrow().ports(bond);
+        ports.into_iter().flat_map(|(_, found)| found.gave.addresses).map(|(address, _)| address).collect()
     }
 
     pub(super) async fn remove_bond(&mut self, id: BondId) -> Result<(), RunError> {
@@ -406,9 +402,11 @@ impl Daemon {
                 bond.config.name
             );
         }
-        // While the address is still there to say so from. One that goes back to the interface that brought it is needed on.
-        if !self.gave_leased(&bond) {
-            bond.release_lease(self.now());
+        // While the addresses are still there to say so from.
+        let brought = self.brought(&bond.config.name);
+        bond.release_leases(self.now(), &brought);
+        if let Err(error) = ip::withdraw(&self.tools.netlink, &bond.addresses).await {
+            tracing::warn!(bond = bond.config.name, error = chain(&error), "a route stays");
         }
         // A socket that accepts more than the interface's own address shows on the interface.
         bond.sockets.close();

@@ -3,10 +3,12 @@
 //! A socket that listens is open only while someone wants to hear. Every socket costs a look at each frame.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use hitless_core::event::PortId;
 use hitless_core::mac::MacAddr;
 use hitless_linux::dhcp::DhcpSocket;
+use hitless_linux::dhcp6::Dhcp6Socket;
 use hitless_linux::error::RequestError;
 use hitless_linux::packet::{PortSocket, SendSocket};
 use tokio::sync::mpsc;
@@ -20,13 +22,24 @@ pub(super) const QUEUE: usize = 64;
 /// The longest frame that is looked at.
 const LONGEST: usize = 2048;
 
-/// A frame that was heard.
+/// Something that was heard.
 #[derive(Debug)]
 pub(super) struct Heard {
     pub(super) bond: BondId,
     /// The port, or the bond's own interface.
     pub(super) port: PortId,
-    pub(super) frame: Vec<u8>,
+    pub(super) what: Caught,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Caught {
+    Frame(Vec<u8>),
+    /// For the DHCPv6 client.
+    Datagram {
+        from: Ipv6Addr,
+        payload: Vec<u8>,
+    },
 }
 
 /// The sockets of one bond's ports.
@@ -139,8 +152,31 @@ pub(super) async fn hand_up(socket: impl Hears, bond: BondId, port: PortId, hear
             // The interface is gone; who needs to know hears of that by itself.
             Err(_) => break,
         };
-        let frame = buffer.get(..length).unwrap_or_default().to_vec();
-        if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, frame }) {
+        let what = Caught::Frame(buffer.get(..length).unwrap_or_default().to_vec());
+        if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, what }) {
+            break;
+        }
+    }
+}
+
+/// Hands up every datagram for the DHCPv6 client, as long as the interface is there.
+pub(super) async fn hand_up_datagrams(
+    socket: Dhcp6Socket,
+    bond: BondId,
+    port: PortId,
+    heard: mpsc::Sender<Heard>,
+) {
+    let mut buffer = vec![0; LONGEST];
+    loop {
+        let (length, from) = match socket.recv(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) if error.is_down() => continue,
+            // Whoever wants to hear looks whether this still runs.
+            Err(_) => break,
+        };
+        let payload = buffer.get(..length).unwrap_or_default().to_vec();
+        let what = Caught::Datagram { from, payload };
+        if let Err(mpsc::error::TrySendError::Closed(_)) = heard.try_send(Heard { bond, port, what }) {
             break;
         }
     }

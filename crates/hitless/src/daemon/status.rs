@@ -27,6 +27,7 @@ impl Daemon {
             fail_over_mac: bond.config.options.fail_over_mac,
             fail_over_mac_reason: bond.own_macs.clone(),
             dhcp: bond.dhcp.as_ref().map(|dhcp| dhcp.snapshot(self.now())),
+            dhcp6: bond.dhcp6.as_ref().map(|dhcp6| dhcp6.snapshot(self.now())),
             dns: (bond.name_servers().2, self.name_servers.via()),
             unconfirmed: self.trial.as_ref().and_then(|trial| trial.left(&bond.config.name, self.now())),
             wifi: &self.wifi(bond, &snapshot).collect(),

@@ -29,8 +29,9 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::resolver::told_by_managers;
 use crate::server::Reply;
 
-/// How long a bond may take until it carries traffic. Without its interfaces nobody is reached meanwhile.
-const BUILDING: Duration = Duration::from_secs(5);
+/// How long a bond may take until it carries traffic: copper that was switched off negotiates for some seconds. Nobody is
+/// reached meanwhile.
+const BUILDING: Duration = Duration::from_secs(15);
 
 /// How long data may go unacknowledged until the session counts as lost: a failover to Wi-Fi that has to join first may
 /// take some seconds.
@@ -110,8 +111,12 @@ async fn take_apart(record: &Record, bond: &str, tools: &Tools) -> Result<(), Pu
 
 impl Trial {
     pub(super) fn deadline(&self) -> Instant {
-        let (Phase::Building { by: until, .. } | Phase::OnTrial { until }) = &self.phase;
-        self.session.as_ref().map_or(*until, |session| session.next_look.min(*until))
+        match &self.phase {
+            Phase::Building { by, .. } => *by,
+            Phase::OnTrial { until } => {
+                self.session.as_ref().map_or(*until, |session| session.next_look.min(*until))
+            }
+        }
     }
 
     /// How long there still is to confirm it.
@@ -131,17 +136,24 @@ impl Watched {
         Some(Self { connection, seen, lively: now, next_look: now + LOOK })
     }
 
-    /// Does nothing get across any more? One that is over is no reason: whoever confirms may come by another.
+    /// Does nothing get across any more? One that has ended in order is no reason: whoever confirms may come by another. One
+    /// that was given up while something was outstanding is.
     fn is_stalled(&mut self, now: Instant) -> bool {
         if now < self.next_look {
             return false;
         }
         self.next_look = now + LOOK;
-        let Ok(Some(progress)) = self.connection.progress() else { return false };
-        if progress.unacked == 0 || progress.acked != self.seen.acked {
+        let moved_on = match self.connection.progress() {
+            Ok(Some(progress)) => {
+                let before = std::mem::replace(&mut self.seen, progress);
+                progress.outstanding == 0 || progress.acked != before.acked
+            }
+            Ok(None) => self.seen.outstanding == 0,
+            Err(_) => true,
+        };
+        if moved_on {
             self.lively = now;
         }
-        self.seen = progress;
         now - self.lively >= STALLED
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hitless_api as api;
 use hitless_core::config::FailOverMac;
 use hitless_core::dhcp;
+use hitless_core::dhcp6;
 use hitless_core::event::{self, Notice, Snapshot};
 use hitless_core::wifi::Ssid;
 
@@ -27,6 +28,8 @@ pub struct Surroundings<'a> {
     pub fail_over_mac_reason: Option<String>,
     /// How it has an address, where hitless asks for it.
     pub dhcp: Option<dhcp::Snapshot>,
+    /// The same for IPv6.
+    pub dhcp6: Option<dhcp6::Snapshot>,
     /// Its name servers and search domains, and what they are known to.
     pub dns: (Dns, Option<&'static str>),
     /// How long there is to confirm it, where it is on trial.
@@ -50,6 +53,7 @@ pub fn bond(surroundings: &Surroundings<'_>, snapshot: &Snapshot) -> api::Bond {
         ports: snapshot.ports.iter().map(|entry| port(entry, surroundings.wifi)).collect(),
         last_failover: snapshot.last_failover.as_ref().map(failover),
         dhcp: surroundings.dhcp.as_ref().map(lease),
+        dhcp6: surroundings.dhcp6.as_ref().map(lease6),
         dns: name_servers(&surroundings.dns),
         unconfirmed_s: surroundings.unconfirmed.map(|left| left.as_secs()),
     }
@@ -71,6 +75,20 @@ fn lease(client: &dhcp::Snapshot) -> api::Dhcp {
         server: client.server.map(|server| server.to_string()),
         expires_in_s: seconds(client.expires_in),
         renews_in_s: seconds(client.renews_in),
+    }
+}
+
+fn lease6(client: &dhcp6::Snapshot) -> api::Dhcp6 {
+    let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs());
+    api::Dhcp6 {
+        state: client.state.to_string(),
+        address: client.address.map(|address| address.to_string()),
+        prefix: client.prefix.map(|prefix| prefix.to_string()),
+        server: client.server.map(|server| server.to_string()),
+        expires_in_s: seconds(client.expires_in),
+        prefix_expires_in_s: seconds(client.prefix_expires_in),
+        renews_in_s: seconds(client.renews_in),
+        ntp: client.ntp.iter().map(ToString::to_string).collect(),
     }
 }
 

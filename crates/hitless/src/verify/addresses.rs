@@ -77,8 +77,9 @@ pub(super) fn of_the_bond(facts: &Facts, bond: &Interface) -> Line {
         .collect();
     let shown: Vec<_> = held.iter().map(ToString::to_string).collect();
     let shown = shown.join(", ");
+    let six = lease6_fault(facts, bond);
     let otherwise = match held.as_slice() {
-        [] if facts.bond.dhcp.is_none() => return without(facts, bond),
+        [] if facts.bond.dhcp.is_none() && six.is_none() => return without(facts, bond),
         [only] if facts.bond.dhcp.is_some() => Line::holds(OF_THE_BOND, format!("{only}, by DHCP")),
         [only] if only.is_dynamic() => {
             Line::holds(OF_THE_BOND, format!("{only}, leased by another DHCP client"))
@@ -88,6 +89,7 @@ pub(super) fn of_the_bond(facts: &Facts, bond: &Interface) -> Line {
     };
     let mut faults: Vec<_> = lease_faults(facts, bond, &held).into_iter().collect();
     faults.extend(twins(bond, &held));
+    faults.extend(six);
     Line::unless(faults, otherwise)
 }
 
@@ -133,6 +135,24 @@ fn lease_faults(facts: &Facts, bond: &Interface, held: &[&Address]) -> Option<Fa
         format!("{other} is leased, too, and not by hitless"),
         format!("end the other DHCP client, then ip address del {other} dev {}", bond.name),
     ))
+}
+
+/// Where hitless asks for IPv6 addresses itself: there is one, and the bond has it.
+fn lease6_fault(facts: &Facts, bond: &Interface) -> Option<Fault> {
+    let dhcp6 = facts.bond.dhcp6.as_ref()?;
+    match dhcp6.address.as_deref() {
+        Some(leased) if bond.addresses.iter().any(|held| held.address.to_string() == leased) => None,
+        Some(leased) => Some(Fault::new(
+            format!("{} does not have {leased}, which was lent to it", bond.name),
+            "have whoever removed it leave the bond alone, then hitless reload",
+        )),
+        // A prefix alone, or a network whose addresses come from routers.
+        None if dhcp6.prefix.is_some() || dhcp6.state == "informed" => None,
+        None => Some(Fault::new(
+            format!("no address by DHCPv6 yet: {}", dhcp6.state),
+            "is there a DHCPv6 server on the segment? The daemon's log says what it has heard: journalctl -u hitless",
+        )),
+    }
 }
 
 /// Two addresses in one network: which of them others see is a matter of luck.

@@ -91,15 +91,21 @@ fn is_helper(client: &Client) -> bool {
         .is_some_and(|word| word.starts_with('[') && word != "[manager]" && word != "[master]")
 }
 
-/// IPv6 is nothing that hitless asks for.
 fn is_dhcpv4(client: &Client) -> bool {
     !client.words.iter().any(|word| word == "-6")
+}
+
+/// dhcpcd asks for both unless it is told otherwise.
+fn is_dhcpv6(client: &Client) -> bool {
+    let has = |flag| client.words.iter().any(|word| word == flag);
+    has("-6") || client.program == "dhcpcd" && !has("-4")
 }
 
 /// The interface on which this client should not ask.
 fn wrong<'a>(client: &Client, facts: &'a Facts) -> Option<&'a str> {
     let ports = facts.bond.ports.iter().map(|port| port.name.as_str());
-    let beside_us = facts.bond.dhcp.is_some() && is_dhcpv4(client);
+    let beside_us =
+        facts.bond.dhcp.is_some() && is_dhcpv4(client) || facts.bond.dhcp6.is_some() && is_dhcpv6(client);
     let mut watched = ports.chain(beside_us.then_some(facts.bond.name.as_str()));
     watched.find(|interface| about(client, interface, facts) == About::This)
 }

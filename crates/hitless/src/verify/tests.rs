@@ -87,6 +87,7 @@ fn healthy() -> Facts {
         ],
         last_failover: None,
         dhcp: None,
+        dhcp6: None,
         dns: None,
     };
     let mut own = interface(9, "bond0");
@@ -142,6 +143,19 @@ fn dhcp(facts: &mut Facts, address: Option<&str>) {
     });
 }
 
+fn dhcp6(facts: &mut Facts, state: &str, address: Option<&str>) {
+    facts.bond.dhcp6 = Some(api::Dhcp6 {
+        state: state.to_owned(),
+        address: address.map(str::to_owned),
+        prefix: None,
+        server: None,
+        expires_in_s: None,
+        prefix_expires_in_s: None,
+        renews_in_s: None,
+        ntp: Vec::new(),
+    });
+}
+
 /// The lines that do not hold, each as its check and verdict.
 fn amiss(facts: &Facts) -> Vec<(&'static str, Verdict)> {
     let lines = checklist(facts);
@@ -163,6 +177,17 @@ fn all_holds() {
         assert_eq!(amiss(&facts), []);
         assert!(all_hold(&checklist(&facts), true));
     }
+}
+
+#[test]
+fn all_holds_with_addresses_by_dhcpv6_or_where_there_are_none() {
+    let mut facts = healthy();
+    dhcp6(&mut facts, "bound", Some("fd00::5"));
+    link(&mut facts, "bond0").addresses.push(Address::new("fd00::5".parse().unwrap(), 128));
+    assert_eq!(amiss(&facts), []);
+    let mut facts = healthy();
+    dhcp6(&mut facts, "informed", None);
+    assert_eq!(amiss(&facts), []);
 }
 
 type Change = fn(&mut Facts);
@@ -193,6 +218,8 @@ fn one_thing_at_a_time() {
         ("bond-address", |facts| link(facts, "bond0").addresses.push(address(6))),
         ("bond-address", |facts| dhcp(facts, None)),
         ("bond-address", |facts| dhcp(facts, Some("192.168.1.6"))),
+        ("bond-address", |facts| dhcp6(facts, "soliciting", None)),
+        ("bond-address", |facts| dhcp6(facts, "bound", Some("fd00::5"))),
         ("bond-address", |facts| {
             dhcp(facts, Some("192.168.1.5"));
             let other = Address { address: [10, 0, 0, 7].into(), ..leased(7) };
@@ -210,6 +237,10 @@ fn one_thing_at_a_time() {
         ("dhcp-clients", |facts| {
             dhcp(facts, Some("192.168.1.5"));
             facts.clients = client(&["-ibond0"], Some(true));
+        }),
+        ("dhcp-clients", |facts| {
+            dhcp6(facts, "informed", None);
+            facts.clients = client(&["-6", "bond0"], Some(true));
         }),
         ("dhcp-clients", |facts| {
             let mut clients = client(&["bond0"], Some(true)).unwrap();

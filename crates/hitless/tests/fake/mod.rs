@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use hitless::server::{Reply, Request, Server};
 use hitless_api::{
-    AccessPoint, Adoption, Bond, Cause, Confirmed, Dhcp, Dns, Driver, Duplex, Error, Failover, Kind,
+    AccessPoint, Adoption, Bond, Cause, Confirmed, Dhcp, Dhcp6, Dns, Driver, Duplex, Error, Failover, Kind,
     LinkState, Manager, Method, Network, NewBond, NewNetwork, Notice, Port, SavedBy, Security, Station,
     Verdict, Wifi,
 };
@@ -363,6 +363,16 @@ pub(crate) fn bonds() -> Vec<Bond> {
             expires_in_s: Some(3599),
             renews_in_s: Some(1799),
         }),
+        dhcp6: Some(Dhcp6 {
+            state: "bound".to_owned(),
+            address: text("fd00:1::1c5"),
+            prefix: text("2001:db8:7::/56"),
+            server: text("fe80::1"),
+            expires_in_s: Some(3599),
+            prefix_expires_in_s: Some(7199),
+            renews_in_s: Some(1799),
+            ntp: vec!["fd00:1::1".to_owned()],
+        }),
         dns: Some(Dns {
             servers: vec!["192.168.1.1".to_owned(), "fd00::1".to_owned()],
             search: vec!["home.arpa".to_owned()],
@@ -380,6 +390,7 @@ pub(crate) fn bonds() -> Vec<Bond> {
         ports: Vec::new(),
         last_failover: None,
         dhcp: None,
+        dhcp6: None,
         dns: None,
         ..bond.clone()
     };

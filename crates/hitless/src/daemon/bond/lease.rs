@@ -1,15 +1,18 @@
-//! A bond and the lease that it has by DHCP, or is to have.
+//! A bond and the leases that it has by DHCP, or is to have.
 
-use std::net::Ipv4Addr;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
 
-use hitless_core::dhcp::{self, Event};
+use hitless_core::dhcp::Event;
+use hitless_core::dhcp6;
 use hitless_core::event::{Notice, Snapshot};
 use hitless_core::time::Instant;
 use hitless_core::wifi::StationState;
 
 use super::super::dhcp::{Dhcp, For};
+use super::super::dhcp6::Dhcp6;
 use super::super::dns;
-use super::super::ip::Wanted;
+use super::super::ip::{Times, Wanted};
 use super::{Addressing, BondTask, PATIENCE};
 use crate::config::{Bond, Dhcp4};
 use crate::resolver::Dns;
@@ -18,15 +21,16 @@ use crate::resolver::Dns;
 const LEAST_MTU: u32 = 1280;
 
 impl BondTask {
-    /// The configuration says whether there is a client, and how it works.
+    /// The configuration says which clients there are, and how they work.
     pub(in crate::daemon) fn configure_dhcp(&mut self, now: Instant) {
+        self.configure_dhcp6(now);
         match (&self.config.ip.dhcp4, &mut self.dhcp) {
             (Dhcp4::On(config), Some(dhcp)) => dhcp.configure(now, config),
             (Dhcp4::On(config), none) => {
                 let bond = For { id: self.id, name: &self.config.name, index: self.driver.index() };
                 *none = Some(Dhcp::new(now, &bond, config, &self.state, self.heard.clone()));
             }
-            (Dhcp4::Off | Dhcp4::External, Some(_)) => self.release_lease(now),
+            (Dhcp4::Off | Dhcp4::External, Some(_)) => self.release_dhcp4(now),
             (Dhcp4::Off | Dhcp4::External, None) => {}
         }
     }
@@ -38,41 +42,115 @@ impl BondTask {
         }
     }
 
-    /// The address is not needed any more, and others may have it.
-    pub(in crate::daemon) fn release_lease(&mut self, now: Instant) {
-        if let Some(mut dhcp) = self.dhcp.take() {
-            dhcp.told(now, Event::Release);
-            publish_dhcp(&self.config.name, &dhcp.drain(now));
+    fn configure_dhcp6(&mut self, now: Instant) {
+        match (&self.config.ip.dhcp6, &mut self.dhcp6) {
+            (Some(config), Some(dhcp6)) => dhcp6.configure(now, config),
+            (Some(config), none) => {
+                let bond = For { id: self.id, name: &self.config.name, index: self.driver.index() };
+                *none = Some(Dhcp6::new(now, &bond, config, &self.state, self.heard.clone()));
+            }
+            (None, Some(_)) => self.release_dhcp6(now),
+            (None, None) => {}
         }
     }
 
-    /// Tells the client what has become of the bond, and has it say what it wants to. What it has got is applied.
+    /// The addresses are not needed any more, and others may have them; unless they are needed `on`.
+    pub(in crate::daemon) fn release_leases(&mut self, now: Instant, on: &[IpAddr]) {
+        let lent4 =
+            self.dhcp.as_ref().and_then(Dhcp::lease).map(|lease| IpAddr::V4(lease.parameters.address));
+        if !lent4.is_some_and(|lent| on.contains(&lent)) {
+            self.release_dhcp4(now);
+        }
+        let lent6 = self.dhcp6.as_ref().and_then(Dhcp6::lease);
+        if !lent6.is_some_and(|lease| lease.addresses.iter().any(|lent| on.contains(&IpAddr::V6(lent.what))))
+        {
+            self.release_dhcp6(now);
+        }
+    }
+
+    fn release_dhcp4(&mut self, now: Instant) {
+        if let Some(mut dhcp) = self.dhcp.take() {
+            dhcp.told(now, Event::Release);
+            publish(&self.config.name, "DHCP", &dhcp.drain(now));
+        }
+    }
+
+    fn release_dhcp6(&mut self, now: Instant) {
+        if let Some(mut dhcp6) = self.dhcp6.take() {
+            dhcp6.told(now, dhcp6::Event::Release);
+            publish(&self.config.name, "DHCPv6", &dhcp6.drain(now));
+        }
+    }
+
+    /// Tells the clients what has become of the bond, and has them say what they want to. What they have got is applied.
     pub(super) fn lead_dhcp(&mut self, now: Instant, notices: &[Notice]) {
-        let Some(mut dhcp) = self.dhcp.take() else { return };
+        if self.dhcp.is_none() && self.dhcp6.is_none() {
+            return;
+        }
         let snapshot = self.snapshot();
+        let change = Change {
+            failed_over: notices.iter().any(|notice| matches!(notice, Notice::Failover(_))),
+            joined_another: self.has_joined_another(&snapshot),
+        };
+        self.lead_dhcp4(now, &snapshot, change);
+        self.lead_dhcp6(now, &snapshot, change);
+        if self.wanted() != self.addresses {
+            self.addressing.get_or_insert(Addressing { from: now, by: now + PATIENCE });
+        }
+    }
+
+    fn lead_dhcp4(&mut self, now: Instant, snapshot: &Snapshot, change: Change) {
+        let Some(mut dhcp) = self.dhcp.take() else { return };
         let own = self.own_link.and_then(|own| own.mac).or(snapshot.mac);
         let is_up = snapshot.carrier && self.own_link.is_none_or(|own| own.up);
         let ports = snapshot.ports.iter().filter_map(|port| port.permanent_mac);
         let seen = self.ports.values().filter_map(|seen| seen.link.mac);
         dhcp.link(now, own.filter(|_| is_up), own.into_iter().chain(ports).chain(seen).collect());
-        if notices.iter().any(|notice| matches!(notice, Notice::Failover(_))) {
+        if change.failed_over {
             dhcp.told(now, Event::FailedOver);
         }
-        if self.has_joined_another(&snapshot) {
+        if change.joined_another {
             dhcp.told(now, Event::NetworkChanged);
         }
-        let news = dhcp.drain(now);
-        publish_dhcp(&self.config.name, &news);
-        if Wanted::of(&self.config.ip, dhcp.lease()) != self.addresses {
-            self.addressing.get_or_insert(Addressing { from: now, by: now + PATIENCE });
-        }
+        publish(&self.config.name, "DHCP", &dhcp.drain(now));
         self.dhcp = Some(dhcp);
+    }
+
+    fn lead_dhcp6(&mut self, now: Instant, snapshot: &Snapshot, change: Change) {
+        let Some(mut dhcp6) = self.dhcp6.take() else { return };
+        let own = self.own_link.and_then(|own| own.mac).or(snapshot.mac);
+        let is_up = snapshot.carrier && self.own_link.is_none_or(|own| own.up);
+        dhcp6.link(now, own.filter(|_| is_up));
+        if change.failed_over {
+            dhcp6.told(now, dhcp6::Event::FailedOver);
+        }
+        if change.joined_another {
+            dhcp6.told(now, dhcp6::Event::NetworkChanged);
+        }
+        publish(&self.config.name, "DHCPv6", &dhcp6.drain(now));
+        self.dhcp6 = Some(dhcp6);
+    }
+
+    /// The addresses and routes that the bond is to have now.
+    pub(super) fn wanted(&self) -> Wanted {
+        let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
+        let lease6 = self.dhcp6.as_ref().and_then(Dhcp6::lease);
+        Wanted::of(&self.config.ip, lease, lease6)
+    }
+
+    /// The time by which the leases run.
+    pub(super) fn times(&self, now: Instant) -> Times {
+        Times {
+            dhcp4: self.dhcp.as_ref().map_or(now, |dhcp| dhcp.time(now)),
+            dhcp6: self.dhcp6.as_ref().map_or(now, |dhcp6| dhcp6.time(now)),
+        }
     }
 
     /// The name servers and search domains that it has.
     pub(in crate::daemon) fn name_servers(&self) -> (String, u32, Dns) {
         let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
-        (self.config.name.clone(), self.driver.index(), dns::of(&self.config.ip, lease))
+        let information = self.dhcp6.as_ref().and_then(Dhcp6::information);
+        (self.config.name.clone(), self.driver.index(), dns::of(&self.config.ip, lease, information))
     }
 
     /// Is the active port in another network than the one that was joined last?
@@ -98,9 +176,16 @@ impl BondTask {
     }
 }
 
+/// What has become of the way into the network.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    failed_over: bool,
+    joined_another: bool,
+}
+
 /// Says what has become of a bond's lease.
-fn publish_dhcp(bond: &str, news: &[dhcp::Notice]) {
+fn publish(bond: &str, protocol: &str, news: &[impl Display]) {
     for notice in news {
-        tracing::info!("{bond}: DHCP: {notice}");
+        tracing::info!("{bond}: {protocol}: {notice}");
     }
 }
