@@ -9,6 +9,7 @@ use hitless_core::mac::MacAddr;
 use super::Places;
 use super::clients::interfaces;
 use super::processes::{self, Process};
+use crate::config::secret::from_hex;
 
 /// The type of an identifier made of an IAID and a DUID (RFC 4361 section 6.1).
 const TYPE_DUID: u8 = 0xff;
@@ -59,11 +60,6 @@ fn of_dhcpcd(places: &Places, process: &Process) -> Option<Vec<u8>> {
     from_hex(&read("/var/lib/dhcpcd/duid")?.trim().replace(':', ""))
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
-}
-
 /// dhcpd.leases(5): octets that are no letters, quotes and backslashes are written behind a backslash.
 fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut octets = Vec::new();
@@ -96,14 +92,6 @@ mod tests {
         assert_eq!(unescaped(r#"\000\001\000\001a\"\\\313"#).unwrap(), b"\0\x01\0\x01a\"\\\xcb");
         for wrong in [r"\", r"a\777"] {
             assert_eq!(unescaped(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn octets_in_hex() {
-        assert_eq!(from_hex("ff00aB").unwrap(), [0xff, 0, 0xab]);
-        for wrong in ["f", "fg", "é"] {
-            assert_eq!(from_hex(wrong), None, "{wrong}");
         }
     }
 }

@@ -146,18 +146,31 @@ impl Tc {
 
     /// Makes our filter on this hook run this program. Replaces one that is there, without a gap.
     pub(super) fn attach(&self, ifindex: u32, hook: Hook, program: impl AsFd) -> Result<(), TcError> {
+        let filter = |name| filter_request(ifindex, hook, &program, name);
         let name = match self.ours(ifindex, hook)?.and_then(|filter| filter.name) {
             Some(name) if name == NAME_WITH_QDISC => NAME_WITH_QDISC,
             Some(_) => NAME,
-            None if self.add_qdisc(ifindex)? => NAME_WITH_QDISC,
-            None => NAME,
+            None if self.has_qdisc(ifindex)? => NAME,
+            None => {
+                // Both at once: whenever we are killed, there is none of ours without the filter by which it is known.
+                let added =
+                    self.ask_both((ADD_QDISC, qdisc_request(ifindex)), (ADD_FILTER, filter(NAME_WITH_QDISC)));
+                return match added {
+                    // Somebody else was faster.
+                    (Err(error), _) if error.is(Errno::EEXIST) => {
+                        self.ask(ADD_FILTER, filter(NAME)).map(drop)
+                    }
+                    (Err(error), _) => Err(error),
+                    (Ok(()), Err(error)) => {
+                        // Nothing half done. The error that counts is the first.
+                        let _ = self.remove_qdisc(ifindex);
+                        Err(error)
+                    }
+                    (Ok(()), Ok(())) => Ok(()),
+                };
+            }
         };
-        let added = self.add_filter(ifindex, hook, program, name);
-        if added.is_err() && name == NAME_WITH_QDISC {
-            // Nothing half done. The error that counts is the first.
-            let _ = self.remove_qdisc(ifindex);
-        }
-        added
+        self.ask(ADD_FILTER, filter(name)).map(drop)
     }
 
     /// Takes our filter off this hook, and the qdisc where we added it and nobody else uses it.
@@ -184,30 +197,14 @@ impl Tc {
         Ok(answers.iter().filter_map(|body| parse_filter(body)).filter(|filter| filter.handle != 0).collect())
     }
 
-    fn add_filter(&self, ifindex: u32, hook: Hook, program: impl AsFd, name: &str) -> Result<(), TcError> {
-        // Without NLM_F_EXCL: the kernel swaps the program of an existing filter in one step.
-        let flags = flag(libc::NLM_F_CREATE);
-        let mut request =
-            Request::new(libc::RTM_NEWTFILTER, flags, ifindex, HANDLE, hook.parent(), filter_info());
-        request.attribute(TCA_KIND, b"bpf\0");
-        let mut options = Vec::new();
-        put_attribute(&mut options, TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes());
-        put_attribute(&mut options, TCA_BPF_NAME, format!("{name}\0").as_bytes());
-        put_attribute(&mut options, TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
-        request.attribute(TCA_OPTIONS, &options);
-        self.ask(ADD_FILTER, request).map(drop)
-    }
-
-    /// Adds clsact. `false` where it (or the older ingress qdisc, which serves as well on ports) was there before.
-    fn add_qdisc(&self, ifindex: u32) -> Result<bool, TcError> {
-        let flags = flag(libc::NLM_F_CREATE | libc::NLM_F_EXCL);
-        let mut request = Request::new(libc::RTM_NEWQDISC, flags, ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0);
-        request.attribute(TCA_KIND, b"clsact\0");
-        match self.ask(ADD_QDISC, request) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is(Errno::EEXIST) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// Is there clsact (or the older ingress qdisc, which serves as well on ports)?
+    fn has_qdisc(&self, ifindex: u32) -> Result<bool, TcError> {
+        let request = Request::new(libc::RTM_GETQDISC, flag(libc::NLM_F_DUMP), ifindex, 0, 0, 0);
+        let qdiscs = self.ask("listing the qdiscs", request)?;
+        // `struct tcmsg`: all of the namespace are listed.
+        let is_it =
+            |body: &Vec<u8>| read_u32(body, 4) == Some(ifindex) && read_u32(body, 12) == Some(TC_H_CLSACT);
+        Ok(qdiscs.iter().any(is_it))
     }
 
     /// Are there no filters of others on this interface?
@@ -228,27 +225,85 @@ impl Tc {
     /// Sends a request and gathers what comes before its acknowledgement.
     fn ask(&self, name: &'static str, mut request: Request) -> Result<Vec<Vec<u8>>, TcError> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let failed = |source: io::Error| TcError { request: name, message: None, source };
-        send(self.socket.as_raw_fd(), request.finish(sequence), MsgFlags::empty())
-            .map_err(|e| failed(e.into()))?;
+        self.send(name, request.finish(sequence))?;
         let mut answers = Vec::new();
-        let mut buffer = vec![0; 32 * 1024];
         loop {
-            let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())
-                .map_err(|e| failed(e.into()))?;
-            for answer in Answers(buffer.get(..length).unwrap_or_default()) {
-                if answer.sequence != sequence {
-                    continue;
-                }
-                match i32::from(answer.kind) {
-                    libc::NLMSG_DONE | libc::NLMSG_ERROR => {
-                        return answer.acknowledgement(name).map(|()| answers);
-                    }
-                    _ => answers.push(answer.body.to_vec()),
+            let buffer = self.receive(name)?;
+            for answer in Answers(&buffer).filter(|answer| answer.sequence == sequence) {
+                match answer.acknowledgement(name) {
+                    Some(result) => return result.map(|()| answers),
+                    None => answers.push(answer.body.to_vec()),
                 }
             }
         }
     }
+
+    /// Sends two requests in one message, which the kernel goes through whatever becomes of us. The second is made even if the
+    /// first is refused.
+    fn ask_both(
+        &self,
+        (first, mut one): (&'static str, Request),
+        (second, mut other): (&'static str, Request),
+    ) -> (Result<(), TcError>, Result<(), TcError>) {
+        let sequence = self.sequence.fetch_add(2, Ordering::Relaxed);
+        let both = [one.finish(sequence), other.finish(sequence.wrapping_add(1))].concat();
+        if let Err(error) = self.send(first, &both) {
+            return (Err(error), Ok(()));
+        }
+        let (mut done, mut result) = (None, None);
+        loop {
+            let buffer = match self.receive(second) {
+                Ok(buffer) => buffer,
+                Err(error) => return (done.unwrap_or(Ok(())), Err(error)),
+            };
+            for answer in Answers(&buffer) {
+                if answer.sequence == sequence {
+                    done = done.or(answer.acknowledgement(first));
+                } else if answer.sequence == sequence.wrapping_add(1) {
+                    result = result.or(answer.acknowledgement(second));
+                }
+            }
+            match (done.take(), result.take()) {
+                (Some(done), Some(result)) => return (done, result),
+                pending => (done, result) = pending,
+            }
+        }
+    }
+
+    fn send(&self, name: &'static str, bytes: &[u8]) -> Result<(), TcError> {
+        let sent = send(self.socket.as_raw_fd(), bytes, MsgFlags::empty());
+        sent.map(drop).map_err(|errno| TcError { request: name, message: None, source: errno.into() })
+    }
+
+    fn receive(&self, name: &'static str) -> Result<Vec<u8>, TcError> {
+        let mut buffer = vec![0; 32 * 1024];
+        let received = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty());
+        let length =
+            received.map_err(|errno| TcError { request: name, message: None, source: errno.into() })?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+}
+
+fn qdisc_request(ifindex: u32) -> Request {
+    let flags = flag(libc::NLM_F_CREATE | libc::NLM_F_EXCL);
+    let mut request = Request::new(libc::RTM_NEWQDISC, flags, ifindex, CLSACT_HANDLE, TC_H_CLSACT, 0);
+    request.attribute(TCA_KIND, b"clsact\0");
+    request
+}
+
+fn filter_request(ifindex: u32, hook: Hook, program: &impl AsFd, name: &str) -> Request {
+    // Without NLM_F_EXCL: the kernel swaps the program of an existing filter in one step.
+    let flags = flag(libc::NLM_F_CREATE);
+    let mut request =
+        Request::new(libc::RTM_NEWTFILTER, flags, ifindex, HANDLE, hook.parent(), filter_info());
+    request.attribute(TCA_KIND, b"bpf\0");
+    let mut options = Vec::new();
+    put_attribute(&mut options, TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes());
+    put_attribute(&mut options, TCA_BPF_NAME, format!("{name}\0").as_bytes());
+    put_attribute(&mut options, TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
+    request.attribute(TCA_OPTIONS, &options);
+    request
 }
 
 /// Has the kernel explain refusals in words. Kernels that cannot (before 4.12) still give the number.
@@ -340,8 +395,13 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// `struct nlmsgerr`, and the words after it.
-    fn acknowledgement(&self, request: &'static str) -> Result<(), TcError> {
+    /// `struct nlmsgerr`, and the words after it; `None`: it is no acknowledgement.
+    fn acknowledgement(&self, request: &'static str) -> Option<Result<(), TcError>> {
+        let ends = matches!(i32::from(self.kind), libc::NLMSG_DONE | libc::NLMSG_ERROR);
+        ends.then(|| self.outcome(request))
+    }
+
+    fn outcome(&self, request: &'static str) -> Result<(), TcError> {
         let code = read_u32(self.body, 0).map_or(libc::EBADMSG, |code| code.cast_signed().wrapping_neg());
         if code == 0 {
             return Ok(());
@@ -457,7 +517,7 @@ mod tests {
         body.extend([0; HEADER]);
         put_attribute(&mut body, NLMSGERR_ATTR_MSG, b"not you\0");
         let answer = Answer { kind: 2, flags: NLM_F_ACK_TLVS | NLM_F_CAPPED, sequence: 0, body: &body };
-        let text = answer.acknowledgement("trying").unwrap_err().to_string();
+        let text = answer.outcome("trying").unwrap_err().to_string();
         assert!(text.starts_with("trying: ") && text.contains("(kernel: not you)"), "{text}");
         assert!(text.ends_with("CAP_NET_ADMIN"), "{text}");
     }
