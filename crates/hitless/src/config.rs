@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use hitless_core::config::{BondConfig, FailOverMac};
+use hitless_core::dhcp::Duid;
 use hitless_core::mac::MacAddr;
 
 pub use self::arguments::Arguments;
@@ -172,13 +173,20 @@ pub struct Dhcp6Config {
 }
 
 /// By what a DHCP server knows us again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClientId {
     /// By an identity of this machine and bond that is the same for ever (RFC 4361).
     #[default]
     Duid,
     /// By the hardware address.
     Mac,
+    /// By this one, of RFC 4361: which interface, and which host.
+    Given {
+        /// Which of the host's interfaces.
+        iaid: u32,
+        /// The host's DUID.
+        duid: Duid,
+    },
 }
 
 /// Where the configuration comes from, so that it can be read again.

@@ -238,10 +238,12 @@ pub fn findings(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     found
 }
 
-/// Does a DHCP client run on this interface?
+/// Does a program run on this interface that asks for an IPv4 address for it?
 pub fn has_client(places: &Places, interface: &str) -> bool {
-    let port = Kept { bond: String::new(), interfaces: vec![interface.to_owned()], external: false };
-    !clients::findings(places, &[port], &processes::of_this_network(places)).is_empty()
+    let processes = processes::of_this_network(places);
+    processes
+        .iter()
+        .any(|process| clients::asks_for_ipv4(process) && clients::interfaces(process).contains(&interface))
 }
 
 /// By what a DHCPv4 server knows this interface (with this index and hardware address), which a client on it has an address

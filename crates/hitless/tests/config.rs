@@ -371,7 +371,7 @@ fn what_the_bond_has_as_an_interface() {
     assert_eq!(external.bonds[0].ip.dhcp4, Dhcp4::External);
     let on = valid("[bond.b]\nports = [\"eth0\"]\n[bond.b.ip]\ndhcp4 = true");
     let Dhcp4::On(on) = &on.bonds[0].ip.dhcp4 else { panic!("{on:?}") };
-    assert_eq!((on.client_id, on.detect_conflicts), (ClientId::Duid, true));
+    assert_eq!((&on.client_id, on.detect_conflicts), (&ClientId::Duid, true));
 }
 
 #[test]

@@ -19,6 +19,16 @@ use crate::netlink::Netlink;
 /// The routing table that the kernel keeps of its own addresses (`RT_TABLE_LOCAL`).
 pub const TABLE_LOCAL: u32 = 255;
 
+/// Who made a route (`RTPROT_*`, linux/rtnetlink.h): `ip route` without further words, an administrator, routers by their
+/// advertisements, a DHCP client.
+pub const BY_BOOT: u8 = 3;
+/// See [`BY_BOOT`].
+pub const BY_STATIC: u8 = 4;
+/// See [`BY_BOOT`].
+pub const BY_ROUTER: u8 = 9;
+/// See [`BY_BOOT`].
+pub const BY_DHCP: u8 = 16;
+
 /// The routing table of everyday use (`RT_TABLE_MAIN`).
 pub const TABLE_MAIN: u32 = 254;
 

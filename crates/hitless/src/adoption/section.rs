@@ -1,14 +1,14 @@
 //! The section of the configuration file that makes the bond again what the interfaces were.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hitless_core::mac::MacAddr;
 use hitless_linux::address::Address;
-use hitless_linux::route::{Route, TABLE_MAIN};
+use hitless_linux::route::{BY_BOOT, BY_ROUTER, BY_STATIC, Route, TABLE_MAIN};
 use serde::Serialize;
 
-use super::survey::{BY_DHCP, BY_ROUTER, InUse};
+use super::survey::InUse;
 use super::{Wish, is_of_the_link};
 use crate::config::DriverChoice;
 
@@ -57,9 +57,11 @@ struct IpTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     dhcp4: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<&'static str>,
+    client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chaddr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dhcp6: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accept_ra: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,9 +92,9 @@ struct RouteTable {
 /// Writes it. `from` is the interface that the bond gets its identity from.
 pub(super) fn section(wish: &Wish<'_>, bond: &str, from: &InUse, mac: MacAddr) -> Section {
     let names: Vec<_> = wish.ports.iter().map(|port| port.link.name.clone()).collect();
-    let leased = leased(from).or_else(|| wish.ports.iter().find_map(leased));
+    let leased = from.leased();
     let mut notes = Vec::new();
-    let ip = ip(wish, from, mac, leased.is_some(), &mut notes);
+    let ip = ip(wish, from, mac, &mut notes);
     let table = BondTable { ports: names.clone(), driver: driver(wish.driver), mac: mac.to_string(), ip };
     let file = File { bond: BTreeMap::from([(bond, table)]) };
     // A structure of strings, numbers and tables always has a text.
@@ -109,30 +111,46 @@ fn driver(choice: DriverChoice) -> Option<&'static str> {
     }
 }
 
-fn ip(wish: &Wish<'_>, from: &InUse, mac: MacAddr, leased: bool, notes: &mut Vec<String>) -> IpTable {
+fn ip(wish: &Wish<'_>, from: &InUse, mac: MacAddr, notes: &mut Vec<String>) -> IpTable {
     let mut ip = IpTable { mtu: Some(from.link.mtu).filter(|mtu| *mtu != USUAL_MTU), ..IpTable::default() };
     for port in wish.ports {
         ip.address.extend(fixed(port).map(|address| format!("{}/{}", address.address, address.prefix_len)));
-        routes(port, leased, &mut ip, notes);
+        routes(port, &mut ip, notes);
     }
-    gateways(wish.ports, leased, &mut ip, notes);
-    if leased {
+    gateways(wish.ports, from, &mut ip, notes);
+    if from.leased().is_some() {
         ip.dhcp4 = Some(true);
-        // Whoever had the address before: most clients are known by the hardware address, so the server knows us again.
-        ip.client_id = Some("mac");
+        ip.client_id = Some(from.client_id.as_deref().map_or_else(|| "mac".to_owned(), hex));
+        // Whatever the bond's own is by then.
         ip.chaddr = Some(mac.to_string());
     } else if ip.address.iter().any(|address| !address.contains(':')) {
         ip.dns = wish.dns.servers.iter().map(ToString::to_string).collect();
         ip.search.clone_from(&wish.dns.search);
     }
-    let by_router = |port: &InUse| {
-        let made = |address: &Address| is_ipv6_of_others(address) && address.valid.is_some();
-        port.has_route_by(BY_ROUTER, false) || port.addresses.iter().any(made)
-    };
-    if wish.ports.iter().any(by_router) {
-        ip.accept_ra = Some(true);
+    for port in wish.ports.iter().filter(|port| port.link.index != from.link.index) {
+        notes.extend(port.leased().map(|leased| {
+            format!(
+                "{leased} of {} was lent by a server: the bond has it until its time is over",
+                port.link.name
+            )
+        }));
     }
+    let ends = |address: &Address| is_ipv6_of_others(address) && address.valid.is_some();
+    let any = |is: &dyn Fn(&Address) -> bool| wish.ports.iter().flat_map(|port| &port.addresses).any(is);
+    ip.dhcp6 = any(&|address| ends(address) && address.prefix_len == 128).then_some(true);
+    let by_router = any(&|address| ends(address) && address.prefix_len < 128)
+        || wish.ports.iter().any(|port| port.has_route_by(BY_ROUTER, false));
+    ip.accept_ra = match from.accept_ra {
+        _ if by_router => Some(true),
+        // Nobody listened there, and nobody is to.
+        Some(false) => Some(false),
+        Some(true) | None => None,
+    };
     ip
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
 }
 
 fn is_ipv6_of_others(address: &Address) -> bool {
@@ -141,24 +159,19 @@ fn is_ipv6_of_others(address: &Address) -> bool {
 
 /// The addresses that an administrator gave.
 fn fixed(port: &InUse) -> impl Iterator<Item = &Address> {
-    port.addresses
-        .iter()
-        .filter(|address| !is_of_the_link(address) && address.valid.is_none() && !port.is_leased(address))
-}
-
-/// The first address that a server lent.
-fn leased(port: &InUse) -> Option<Ipv4Addr> {
-    port.addresses.iter().find(|address| port.is_leased(address)).and_then(|address| match address.address {
-        std::net::IpAddr::V4(v4) => Some(v4),
-        std::net::IpAddr::V6(_) => None,
+    let leased = port.leased().map(IpAddr::V4);
+    port.addresses.iter().filter(move |address| {
+        !is_of_the_link(address) && address.valid.is_none() && Some(address.address) != leased
     })
 }
 
-/// The routes that an administrator made. Where a server lends the address, those for IPv4 are the server's, too.
-fn own_routes(port: &InUse, leased: bool) -> impl Iterator<Item = &Route> {
-    port.routes.iter().filter(move |route| {
-        let by_server = leased && route.destination().0.is_ipv4();
-        !by_server && ![BY_ROUTER, BY_DHCP].contains(&route.protocol())
+/// The routes that an administrator made. A client that lends addresses makes routes as `ip route` does, too.
+fn own_routes(port: &InUse) -> impl Iterator<Item = &Route> {
+    let leased = port.leased().is_some();
+    port.routes.iter().filter(move |route| match route.protocol() {
+        BY_STATIC => true,
+        BY_BOOT => !(leased && route.destination().0.is_ipv4()),
+        _ => false,
     })
 }
 
@@ -166,25 +179,53 @@ fn is_usual_default(route: &Route) -> bool {
     route.is_default() && route.table() == TABLE_MAIN
 }
 
-/// The best default route of each family: the bond needs no other.
-fn gateways(ports: &[InUse], leased: bool, ip: &mut IpTable, notes: &mut Vec<String>) {
+/// The best default route of each family: the bond needs no other. That of a lease comes from the server, and keeps its
+/// metric.
+fn gateways(ports: &[InUse], from: &InUse, ip: &mut IpTable, notes: &mut Vec<String>) {
+    if from.leased().is_some() {
+        ip.metric = survey_metric(from);
+    }
     for ipv4 in [true, false] {
+        if ipv4 && from.leased().is_some() {
+            continue;
+        }
         let of_family = |route: &&Route| is_usual_default(route) && route.destination().0.is_ipv4() == ipv4;
         let ways = ports.iter().flat_map(|port| {
-            let ways = own_routes(port, leased).filter(of_family);
-            ways.filter_map(|route| Some((route.metric(), *route.gateways(port.link.index).first()?)))
+            own_routes(port).filter(of_family).map(|route| (route.metric(), route.gateways(port.link.index)))
         });
-        let mut ways: Vec<_> = ways.collect();
-        ways.sort();
-        let Some((metric, gateway)) = ways.first().copied() else { continue };
-        ip.gateway.push(gateway.to_string());
-        ip.metric = ip.metric.or(metric_of(ipv4, metric));
-        for (_, other) in ways.into_iter().filter(|(_, other)| *other != gateway) {
-            notes.push(format!(
-                "the default route via {other} is worse than that via {gateway}, and not written down"
-            ));
+        let mut best: Option<(u32, IpAddr)> = None;
+        for (metric, gateways) in ways {
+            match gateways.as_slice() {
+                [gateway] if gateway.is_ipv4() == ipv4 && best.is_none_or(|best| (metric, *gateway) < best) => {
+                    best = Some((metric, *gateway));
+                }
+                [gateway] if best.is_some_and(|(_, best)| best == *gateway) => {}
+                _ => notes.push(format!(
+                    "a default route ({}) is moved, but cannot be said in the configuration beside the best one",
+                    shown(&gateways)
+                )),
+            }
+        }
+        if let Some((metric, gateway)) = best {
+            ip.gateway.push(gateway.to_string());
+            ip.metric = ip.metric.or(metric_of(ipv4, metric));
         }
     }
+}
+
+fn shown(gateways: &[IpAddr]) -> String {
+    if gateways.is_empty() {
+        return "without a gateway".to_owned();
+    }
+    let all: Vec<_> = gateways.iter().map(|gateway| format!("via {gateway}")).collect();
+    all.join(", ")
+}
+
+/// The metric of the best IPv4 default route, whoever made it.
+fn survey_metric(port: &InUse) -> Option<u32> {
+    let defaults =
+        port.routes.iter().filter(|route| is_usual_default(route) && route.destination().0.is_ipv4());
+    metric_of(true, defaults.map(Route::metric).min()?)
 }
 
 /// What has to be said of a metric.
@@ -194,20 +235,20 @@ fn metric_of(ipv4: bool, metric: u32) -> Option<u32> {
 }
 
 /// All others.
-fn routes(port: &InUse, leased: bool, ip: &mut IpTable, notes: &mut Vec<String>) {
-    for route in own_routes(port, leased).filter(|route| !is_usual_default(route)) {
+fn routes(port: &InUse, ip: &mut IpTable, notes: &mut Vec<String>) {
+    for route in own_routes(port).filter(|route| !is_usual_default(route)) {
         let (to, prefix_len) = route.destination();
         let gateways = route.gateways(port.link.index);
-        let shown = format!("{to}/{prefix_len}");
+        let to_whom = format!("{to}/{prefix_len}");
         if route.table() != TABLE_MAIN || gateways.len() > 1 {
             notes.push(format!(
-                "the route to {shown} in table {} is moved, but cannot be said in the configuration: whoever made it has to \
+                "the route to {to_whom} in table {} is moved, but cannot be said in the configuration: whoever made it has to \
                  make it on the bond",
                 route.table()
             ));
             continue;
         }
         let via = gateways.first().map(ToString::to_string);
-        ip.route.push(RouteTable { to: shown, via, metric: metric_of(to.is_ipv4(), route.metric()) });
+        ip.route.push(RouteTable { to: to_whom, via, metric: metric_of(to.is_ipv4(), route.metric()) });
     }
 }

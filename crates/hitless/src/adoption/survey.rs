@@ -1,16 +1,13 @@
 //! What interfaces have before a bond is built around them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hitless_linux::address::Address;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::netlink::Netlink;
-use hitless_linux::route::{Route, TABLE_MAIN};
-
-/// Who made a route (`RTPROT_*`, linux/rtnetlink.h): routers' advertisements, and DHCP.
-pub(super) const BY_ROUTER: u8 = 9;
-pub(super) const BY_DHCP: u8 = 16;
+use hitless_linux::route::{BY_DHCP, Route, TABLE_MAIN};
+use hitless_linux::sysctl::Ipv6Setting;
 
 /// An interface, and what it has.
 #[derive(Clone, Debug)]
@@ -25,8 +22,12 @@ pub struct InUse {
     pub wireless: bool,
     /// Is there a network that hitless could make it join?
     pub known_network: bool,
-    /// Does a DHCP client run on it?
+    /// Does a DHCPv4 client run on it?
     pub client: bool,
+    /// By what the server of its address knows it; `None`: the hardware address.
+    pub client_id: Option<Vec<u8>>,
+    /// Does the kernel listen to routers there? `None`: it has no IPv6.
+    pub accept_ra: Option<bool>,
 }
 
 impl InUse {
@@ -40,18 +41,30 @@ impl InUse {
         Ok(Self {
             addresses: netlink.addresses(link.index).await?,
             routes: routes.into_iter().filter(|route| !route.is_kernels()).collect(),
+            accept_ra: Ipv6Setting::AcceptRa.get(&link.name)?.map(|value| value != 0),
             link,
             wireless: false,
             known_network: false,
             client: false,
+            client_id: None,
         })
     }
 
-    /// Was its IPv4 address lent by a server? An address that ends was; one that does not, where a client runs on it, that
-    /// says nothing of time to the kernel.
-    pub(super) fn is_leased(&self, address: &Address) -> bool {
-        address.address.is_ipv4()
-            && (address.valid.is_some() || self.client || self.has_route_by(BY_DHCP, true))
+    /// The IPv4 address that a server lent: the one that ends. Where none does, and a client runs or a route is by DHCP, the
+    /// first one: there are clients that say nothing of time to the kernel.
+    pub(super) fn leased(&self) -> Option<Ipv4Addr> {
+        let ipv4 = || {
+            self.addresses.iter().filter_map(|address| match address.address {
+                IpAddr::V4(v4) if !v4.is_link_local() => Some((v4, address)),
+                IpAddr::V4(_) | IpAddr::V6(_) => None,
+            })
+        };
+        let ending = ipv4().find(|(_, address)| address.valid.is_some());
+        let by_signs = || {
+            let signs = self.client || self.has_route_by(BY_DHCP, true);
+            ipv4().next().filter(|_| signs)
+        };
+        ending.or_else(by_signs).map(|(v4, _)| v4)
     }
 
     pub(super) fn has_route_by(&self, protocol: u8, ipv4: bool) -> bool {

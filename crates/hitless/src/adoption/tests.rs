@@ -47,6 +47,8 @@ fn port(name: &str, index: u32, addresses: &[&str]) -> InUse {
         wireless: name.starts_with("wlan"),
         known_network: false,
         client: false,
+        client_id: None,
+        accept_ra: Some(true),
     }
 }
 
@@ -131,6 +133,46 @@ fn what_a_server_lent_is_asked_for_again_as_the_same_client() {
         assert!(matches!(plan.bond.ip.dhcp4, Dhcp4::On(_)));
         assert_eq!(plan.gateways, [IpAddr::from([192, 0, 2, 1])]);
     }
+}
+
+#[test]
+fn what_was_lent_and_what_was_given_are_told_apart() {
+    let mut eth = port("eth0", 2, &["198.51.100.5/24", "192.0.2.6/24"]);
+    eth.addresses.push(lent(address("192.0.2.5/24")));
+    eth.addresses.push(lent(address("2001:db8::7/128")));
+    eth.client_id = Some(vec![0xff, 0, 0, 0, 1, 0, 3, 0, 1, 2, 0, 0, 0, 0, 2]);
+    eth.routes = vec![
+        Route::default_via("192.0.2.1".parse().unwrap(), 2).with_protocol(16).with_metric(100),
+        Route::to("203.0.113.0".parse().unwrap(), 24, 2)
+            .via("198.51.100.1".parse().unwrap())
+            .with_protocol(4),
+        // Of a routing daemon, which makes it again.
+        Route::to("203.0.113.128".parse().unwrap(), 25, 2).with_protocol(186),
+    ];
+    eth.accept_ra = Some(false);
+    let wlan = InUse { addresses: vec![lent(address("192.0.2.9/24"))], ..port("wlan0", 3, &[]) };
+    let plan = planned(&[eth, wlan]);
+    insta::assert_snapshot!(plan.section, @r#"
+    # Made by: hitless adopt eth0 wlan0
+    [bond.bond0]
+    ports = ["eth0", "wlan0"]
+    mac = "02:00:00:00:00:02"
+
+    [bond.bond0.ip]
+    address = ["198.51.100.5/24", "192.0.2.6/24"]
+    metric = 100
+    dhcp4 = true
+    client-id = "ff:00:00:00:01:00:03:00:01:02:00:00:00:00:02"
+    chaddr = "02:00:00:00:00:02"
+    dhcp6 = true
+    accept-ra = false
+
+    [[bond.bond0.ip.route]]
+    to = "203.0.113.0/24"
+    via = "198.51.100.1"
+    "#);
+    assert_eq!(plan.leased, Some([192, 0, 2, 5].into()));
+    assert!(plan.notes[0].starts_with("192.0.2.9 of wlan0 was lent"), "{:?}", plan.notes);
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! Checks of what a bond gets by DHCP.
 
+use hitless_core::dhcp::Duid;
+
 use super::options;
 use super::raw::{self, At};
 use super::report::Problem;
-use super::{Dhcp4, Dhcp6Config, DhcpConfig};
+use super::secret::from_hex;
+use super::{ClientId, Dhcp4, Dhcp6Config, DhcpConfig};
+
+/// The type of a client identifier made of an IAID and a DUID (RFC 4361 section 6.1).
+const TYPE_DUID: u8 = 0xff;
 
 /// The longest name that a server is told (RFC 2132, section 3.14: the option's length is an octet).
 const LONGEST_HOSTNAME: usize = 255;
@@ -15,11 +21,11 @@ pub(super) fn dhcp(raw: &raw::Ip, problems: &mut Vec<Problem>) -> (Dhcp4, Option
     unused(raw, four, six, problems);
     let is_told = six || four == raw::Dhcp4::On;
     let hostname = raw.hostname.as_ref().filter(|_| is_told).map(|at| hostname(at, problems));
-    let client_id = raw.client_id.as_ref().map(|at| at.value).unwrap_or_default();
+    let client_id = raw.client_id.as_ref().map(|at| client_id(at, problems)).unwrap_or_default();
     let detect_conflicts = raw.detect_conflicts.as_ref().is_none_or(|at| at.value);
     let dhcp4 = match four {
         raw::Dhcp4::On => Dhcp4::On(DhcpConfig {
-            client_id,
+            client_id: client_id.clone(),
             chaddr: raw.chaddr.as_ref().and_then(|at| options::station("chaddr", at, problems)),
             hostname: hostname.clone(),
             detect_conflicts,
@@ -57,6 +63,29 @@ fn unused(raw: &raw::Ip, four: raw::Dhcp4, six: bool, problems: &mut Vec<Problem
             problems.push(Problem::new(span, format!("`{key}` has no meaning here")).help(help));
         }
     }
+}
+
+/// One of two words, or an identifier as RFC 4361 section 6.1 has it: 255, the interface's number, and the host's DUID.
+fn client_id(at: &At<String>, problems: &mut Vec<Problem>) -> ClientId {
+    match at.value.as_str() {
+        "duid" => return ClientId::Duid,
+        "mac" => return ClientId::Mac,
+        _ => {}
+    }
+    let octets = from_hex(&at.value.replace(':', "")).unwrap_or_default();
+    let given = match octets.split_first_chunk() {
+        Some(([TYPE_DUID, a, b, c, d], duid)) => Duid::new(duid)
+            .ok()
+            .map(|duid| ClientId::Given { iaid: u32::from_be_bytes([*a, *b, *c, *d]), duid }),
+        Some(_) | None => None,
+    };
+    if given.is_none() {
+        problems.push(
+            Problem::new(at.span.clone(), format!("`client-id` cannot be \"{}\"", at.value.escape_debug()))
+                .label("expected \"duid\", \"mac\", or an identifier of RFC 4361 such as \"ff:00:00:00:01:00:03:00:01:02:00:5e:00:53:01\""),
+        );
+    }
+    given.unwrap_or_default()
 }
 
 fn hostname(at: &At<String>, problems: &mut Vec<Problem>) -> String {

@@ -235,7 +235,7 @@ impl Dhcp6 {
 
 fn options(bond: &str, config: &Dhcp6Config) -> Options {
     Options {
-        client_id: identity::client_id(bond, config.client_id),
+        client_id: identity::client_id(bond, &config.client_id),
         hostname: config.hostname.clone().or_else(own_name),
         delegation: config.prefix_delegation,
         detect_conflicts: config.detect_conflicts,

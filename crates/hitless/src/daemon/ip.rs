@@ -9,16 +9,13 @@ use hitless_core::time::Instant;
 use hitless_linux::address::Address;
 use hitless_linux::error::RequestError;
 use hitless_linux::netlink::Netlink;
-use hitless_linux::route::Route;
+use hitless_linux::route::{BY_DHCP, Route};
 use hitless_linux::sysctl::Ipv6Setting;
 
 use crate::config::{IpConfig, RouteConfig};
 
 /// The kernel counts down by itself, in whole seconds: a lifetime that differs by no more than this is the same.
 const SAME_LIFETIME: Duration = Duration::from_secs(3);
-
-/// `RTPROT_DHCP` (linux/rtnetlink.h): who looks at routes sees where one comes from.
-const BY_DHCP: u8 = 16;
 
 /// The addresses and routes that a bond is to have.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,5 +1,7 @@
 //! Other programs that manage interfaces: told to leave ports alone before one is touched, and told otherwise when bonds go.
 
+use hitless_linux::link::Link;
+
 use crate::causes::chain;
 use crate::config::{Bond, Dhcp4};
 use crate::managers::{self, Keeper, Kept, Outcome, Places, Told};
@@ -33,9 +35,10 @@ impl Others {
         }
     }
 
-    /// Does a DHCP client run on this interface?
-    pub(super) fn has_client(&self, interface: &str) -> bool {
-        managers::has_client(&self.places, interface)
+    /// Does a DHCPv4 client run on this interface? And by what would a server know it, if not by the hardware address?
+    pub(super) fn client(&self, link: &Link) -> (bool, Option<Vec<u8>>) {
+        let id = link.mac.and_then(|mac| managers::client_id(&self.places, &link.name, link.index, mac));
+        (managers::has_client(&self.places, &link.name), id)
     }
 
     /// Those that cannot be told, and what the user can do about them.

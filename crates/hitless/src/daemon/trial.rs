@@ -254,7 +254,7 @@ impl Daemon {
             let mut port = InUse::look(&self.tools.netlink, link).await.map_err(|error| failed(&error))?;
             port.wireless = self.tools.wireless_kind(index).is_some();
             port.known_network = self.stations.knows_network(name);
-            port.client = self.others.has_client(name);
+            (port.client, port.client_id) = self.others.client(&port.link);
             ports.push(port);
         }
         Ok(ports)

@@ -13,6 +13,11 @@ pub(super) fn findings(places: &Places, bonds: &[Kept], processes: &[Process]) -
     found
 }
 
+/// Is it none for IPv6 alone?
+pub(super) fn asks_for_ipv4(process: &Process) -> bool {
+    process.program() != "udhcpc6" && !process.words.iter().any(|word| word == "-6")
+}
+
 /// The interfaces that a client was started for, where it is one and says so.
 pub(super) fn interfaces(process: &Process) -> Vec<&str> {
     let mut names: Vec<_> = match process.program() {
