@@ -24,7 +24,7 @@ pub(super) fn of(places: &Places, interface: &str, index: u32, mac: MacAddr) -> 
         let process = processes.iter().find(runs).or_else(|| processes.iter().find(manages))?;
         let duid = match process.program() {
             "dhclient" => of_dhclient(places, process),
-            "dhcpcd" => of_dhcpcd(places, process),
+            "dhcpcd" => of_dhcpcd(places, &processes),
             _ => None,
         }?;
         // Both take the end of the hardware address for the number of the interface.
@@ -51,8 +51,13 @@ fn of_dhclient(places: &Places, process: &Process) -> Option<Vec<u8>> {
 }
 
 /// Debian's dhcpcd.conf says `duid`; with `clientid`, or neither, it is the hardware address.
-fn of_dhcpcd(places: &Places, process: &Process) -> Option<Vec<u8>> {
-    let read = |file: &str| fs::read_to_string(places.at(&format!("/proc/{}/root{file}", process.pid))).ok();
+fn of_dhcpcd(places: &Places, processes: &[Process]) -> Option<Vec<u8>> {
+    // Most of its processes have given up the right to see anything.
+    let roots = || processes.iter().filter(|process| process.program() == "dhcpcd");
+    let read_at = |root: &Process, file: &str| {
+        fs::read_to_string(places.at(&format!("/proc/{}/root{file}", root.pid))).ok()
+    };
+    let read = |file: &str| roots().find_map(|root| read_at(root, file));
     let config = read("/etc/dhcpcd.conf")?;
     let word = |line: &str| line.split_ascii_whitespace().next().map(str::to_owned);
     let mut words = config.lines().filter_map(word).filter(|word| word == "duid" || word == "clientid");
