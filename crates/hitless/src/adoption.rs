@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use hitless_core::mac::MacAddr;
+use hitless_linux::address::Address;
 
 use self::survey::InUse;
 use crate::config::{self, Bond, Config, DriverChoice, LoadError, Report};
@@ -82,18 +83,11 @@ pub enum PlanError {
         /// The interface.
         port: String,
     },
-    /// The session uses another interface.
+    /// The session uses an address that stays with its interface.
     #[error(
-        "this session comes in by another interface than {}, and would not notice if they no longer worked: name the one \
-         that has {session}",
-        ports.join(", ")
+        "this session goes by {0}, which is an address of the link and would stay behind: come by another address"
     )]
-    OtherSession {
-        /// The interfaces.
-        ports: Vec<String>,
-        /// Our address in it.
-        session: IpAddr,
-    },
+    LinkLocal(IpAddr),
     /// The section cannot be put into the configuration file.
     #[error("the section for {bond} does not go with the rest of the configuration\n{report}")]
     Section {
@@ -174,13 +168,10 @@ fn carrying<'a>(wish: &Wish<'a>) -> Result<&'a InUse, PlanError> {
     if wish.ports.is_empty() {
         return Err(PlanError::NoPorts);
     }
-    if let Some(session) = wish.session.map(|session| session.ip()).filter(|address| !address.is_loopback()) {
-        let has = |port: &&InUse| port.addresses.iter().any(|address| address.address == session);
-        return wish
-            .ports
-            .iter()
-            .find(has)
-            .ok_or_else(|| PlanError::OtherSession { ports: names(), session });
+    if let Some(session) = wish.session.map(|session| session.ip())
+        && let Some((port, address)) = holder(wish, session)
+    {
+        return if is_of_the_link(address) { Err(PlanError::LinkLocal(session)) } else { Ok(port) };
     }
     let by_route = wish.ports.iter().filter_map(|port| Some((survey::metric(port)?, port)));
     let by_address =
@@ -192,8 +183,16 @@ fn carrying<'a>(wish: &Wish<'a>) -> Result<&'a InUse, PlanError> {
         .ok_or_else(|| PlanError::NotInUse { ports: names() })
 }
 
+/// The interface that has an address.
+fn holder<'a>(wish: &Wish<'a>, wanted: IpAddr) -> Option<(&'a InUse, &'a Address)> {
+    wish.ports.iter().find_map(|port| {
+        let found = port.addresses.iter().find(|address| address.address == wanted)?;
+        Some((port, found))
+    })
+}
+
 /// The addresses of IPv6 that every interface has by itself stay where they are.
-fn is_of_the_link(address: &hitless_linux::address::Address) -> bool {
+fn is_of_the_link(address: &Address) -> bool {
     address.address.is_ipv6() && address.is_link_local()
 }
 
@@ -205,6 +204,13 @@ fn free_name(wish: &Wish<'_>, text: &str) -> String {
 }
 
 fn notes(wish: &Wish<'_>, mut notes: Vec<String>) -> Vec<String> {
+    if let Some(session) =
+        wish.session.map(|session| session.ip()).filter(|session| holder(wish, *session).is_none())
+    {
+        notes.push(format!(
+            "this session goes by {session}, which is of none of these interfaces: that it goes on says nothing of them"
+        ));
+    }
     for port in wish.ports.iter().filter(|port| port.wireless && !port.known_network) {
         notes.push(format!(
             "{0} is Wi-Fi, and hitless knows no network for it: hitless wifi connect --port {0} SSID",

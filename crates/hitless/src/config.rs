@@ -207,11 +207,11 @@ impl ConfigSource {
         }
     }
 
-    /// The same when the daemon starts: a host on which nothing was configured yet has no bonds, and waits for
-    /// `hitless adopt`. Later, a file that is gone is a mistake.
-    pub fn load_at_start(&self) -> Result<Config, LoadError> {
+    /// The same when the daemon starts: a host on which nothing was configured yet (the `first` time) has no bonds, and waits
+    /// for `hitless adopt`. Where there are bonds, a file that is gone is a mistake.
+    pub fn load_at_start(&self, first: bool) -> Result<Config, LoadError> {
         match self {
-            Self::File(path) if path == Path::new(DEFAULT_PATH) && !path.exists() => {
+            Self::File(path) if first && path == Path::new(DEFAULT_PATH) && !path.exists() => {
                 tracing::info!("no bonds: there is no {DEFAULT_PATH} yet (hitless adopt makes it)");
                 Ok(Config { bonds: Vec::new(), wifi: BTreeMap::new() })
             }

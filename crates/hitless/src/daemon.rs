@@ -172,17 +172,23 @@ enum Woken {
 
 impl Daemon {
     async fn start(options: RunOptions) -> Result<Self, RunError> {
-        let config = options.config.load_at_start()?;
-        check_privileges(&config)?;
+        privilege::require_net_admin()?;
         let (server, requests) = Server::bind(&options.socket)?;
         let (netlink, links) = Netlink::open()?;
         let (wireless_requests, wireless) = Wireless::open()?;
         let ledger = Rc::new(RefCell::new(Ledger::open(&options.socket)?));
+        let tools = Tools { netlink, ledger, wireless: Rc::new(wireless_requests) };
+        let record = Record::of(&options.socket);
+        // Also where the configuration is wrong: nobody may be reached until this is put right.
+        trial::end_trial_of_before(&record, &tools, options.config.load().ok().as_ref()).await;
+        let is_first = tools.ledger.borrow().bonds().is_empty();
+        let config = options.config.load_at_start(is_first)?;
+        check_privileges(&config)?;
         let (heard_sender, heard) = mpsc::channel(sockets::QUEUE);
         let mut daemon = Self {
             source: options.config,
             state: options.state.clone(),
-            tools: Tools { netlink, ledger, wireless: Rc::new(wireless_requests) },
+            tools,
             probe: LinkProbe::open()?,
             links,
             wireless,
@@ -202,7 +208,7 @@ impl Daemon {
             work: FuturesUnordered::new(),
             replies: Vec::new(),
             trial: None,
-            record: Record::of(&options.socket),
+            record,
             pace: Pace::default(),
             alarm: Alarm::new()?,
             service: Service::from_environment(),
@@ -211,15 +217,11 @@ impl Daemon {
         tracing::info!("hitless {} on {}", env!("CARGO_PKG_VERSION"), options.socket.display());
         preflight::check(&daemon.tools, &config).await?;
         warn_of(&daemon.source, &config);
-        daemon.end_trial_of_before(&config.bonds).await;
         daemon.others.keep_off(config.bonds.iter()).await;
         daemon.add_bonds(&config.bonds).await?;
         daemon.others.warn_of(config.bonds.iter());
         // Arguments tell of one bond, and nothing of others.
-        // Where there is no file yet, or no longer, it says nothing either.
-        if let ConfigSource::File(path) = &daemon.source
-            && path.exists()
-        {
+        if let ConfigSource::File(_) = daemon.source {
             daemon.remove_orphans(&config).await;
             let ports = || config.bonds.iter().flat_map(|bond| &bond.options.ports);
             daemon.stations.sweep(|name| ports().any(|pattern| pattern.matches(name)));

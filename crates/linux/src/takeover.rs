@@ -21,6 +21,8 @@ pub struct Takeover {
     /// What is copied; `None`: everything, and moved.
     only: Option<Belongings>,
     done: Vec<Step>,
+    /// What failed where the rest is worth having all the same.
+    failures: Vec<RequestError>,
 }
 
 /// The addresses and routes of an interface, as far as they can be moved and recognised on another.
@@ -95,12 +97,13 @@ impl Netlink {
 
     /// Like [`Netlink::take_over`], but only what is among these belongings, and without removing it from an interface
     /// that is about to be removed itself: taking one address away can take others along. What is not there is passed
-    /// over.
-    ///
-    /// # Errors
-    /// When the kernel refuses a step. All steps before it have then been undone.
-    pub async fn copy_over(&self, from: u32, to: u32, only: Belongings) -> Result<Takeover, RequestError> {
-        self.move_over(from, to, Some(only)).await
+    /// over. Where the kernel refuses a step, the others are done all the same: with the interface goes the last chance to.
+    /// Returns what failed.
+    pub async fn copy_over(&self, from: u32, to: u32, only: Belongings) -> Vec<RequestError> {
+        match self.move_over(from, to, Some(only)).await {
+            Ok(takeover) => takeover.failures,
+            Err(error) => vec![error],
+        }
     }
 
     /// What [`Netlink::take_over`] would move.
@@ -108,7 +111,8 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses to tell.
     pub async fn belongings(&self, interface: u32) -> Result<Belongings, RequestError> {
-        let everything = Takeover { from: interface, to: interface, only: None, done: Vec::new() };
+        let everything =
+            Takeover { from: interface, to: interface, only: None, done: Vec::new(), failures: Vec::new() };
         let addresses = everything.wanted_addresses(self).await?;
         let routes = everything.wanted_routes(self).await?;
         Ok(Belongings {
@@ -124,7 +128,7 @@ impl Netlink {
         only: Option<Belongings>,
     ) -> Result<Takeover, RequestError> {
         self.check_taker(to).await?;
-        let mut takeover = Takeover { from, to, only, done: Vec::new() };
+        let mut takeover = Takeover { from, to, only, done: Vec::new(), failures: Vec::new() };
         match takeover.run(self).await {
             Ok(()) => Ok(takeover),
             Err(error) => {
@@ -233,6 +237,7 @@ impl Takeover {
             match netlink.add_address(self.to, &address.clone().without_detection()).await {
                 Ok(()) => self.done.push(Step::AddressAdded(self.to, address.clone())),
                 Err(error) if error.is_exists() => {}
+                Err(error) if self.only.is_some() => self.failures.push(error),
                 Err(error) => return Err(error),
             }
         }
@@ -259,6 +264,7 @@ impl Takeover {
                     copied.push(route);
                 }
                 Err(error) if error.is_exists() => {}
+                Err(error) if self.only.is_some() => self.failures.push(error),
                 Err(error) => return Err(error),
             }
         }

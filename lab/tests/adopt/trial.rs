@@ -215,3 +215,50 @@ fn a_port_that_vanishes_half_way_leaves_the_others_as_they_were() {
     assert!(routes.contains("default via 192.168.1.1 dev eth0"), "{routes}");
     assert!(!names(&home.laptop).contains(&"bond0".to_owned()));
 }
+
+/// With it go the addresses that it was to give back.
+#[test]
+fn a_bond_that_somebody_removes_costs_nothing() {
+    let home = in_use();
+    let daemon = idle(&home);
+    let before = state(&home.laptop);
+    let mut running = adopted(&daemon, &["--confirm", "3"]);
+    home.laptop.ip("link del bond0").unwrap();
+    let (code, said) = running.outcome().unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("everything is as it was"), "{said}\n{}", daemon.log());
+    wait_same(&home, &before);
+}
+
+/// What is on trial is kept as it is, or not at all.
+#[test]
+fn a_bond_on_trial_is_not_changed() {
+    let home = in_use();
+    let daemon = idle(&home);
+    let _running = adopted(&daemon, &[]);
+    for arguments in
+        [&["reload"] as &[&str], &["port", "add", "bond0", "eth9"], &["port", "remove", "bond0", "wlan0"]]
+    {
+        let done = daemon.command(arguments).unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!((done.status.code(), said.contains("on trial")), (Some(4), true), "{arguments:?}: {said}");
+    }
+    daemon.ask(&["down"]).unwrap();
+}
+
+/// A default configuration that is gone is no reason to give up the bonds that are there.
+#[test]
+fn a_file_that_is_gone_is_an_error_where_there_are_bonds() {
+    let home = in_use();
+    let mut daemon = idle(&home);
+    let mut running = adopted(&daemon, &[]);
+    daemon.ask(&["confirm"]).unwrap();
+    running.wait().unwrap();
+    let before = state(&home.laptop);
+    let file = format!("/proc/{}/root{FILE}", daemon.pid().unwrap());
+    std::fs::remove_file(file).unwrap();
+    daemon.kill9().unwrap();
+    let error = daemon.restart().unwrap_err().to_string();
+    assert!(error.contains("cannot read the configuration"), "{error}");
+    assert_same(&before, &state(&home.laptop));
+}

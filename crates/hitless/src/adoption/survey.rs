@@ -50,6 +50,38 @@ impl InUse {
         })
     }
 
+    /// Gives an interface of this name what of it is missing: after it was given back by a bond that may have lost some of it
+    /// meanwhile. Everything is tried; what failed is returned.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    pub async fn complete(&self, netlink: &Netlink) -> Result<Vec<RequestError>, RequestError> {
+        let Some(link) = netlink.link_named(&self.link.name).await? else { return Ok(Vec::new()) };
+        let mut failures = Vec::new();
+        if self.link.admin_up && !link.admin_up {
+            failures.extend(netlink.set_up(link.index, true).await.err());
+        }
+        let held = netlink.addresses(link.index).await?;
+        let own = |address: &&Address| address.address.is_ipv4() || !address.is_link_local();
+        for address in self.addresses.iter().filter(own) {
+            if !held
+                .iter()
+                .any(|held| (held.address, held.prefix_len) == (address.address, address.prefix_len))
+            {
+                let address = address.clone().without_detection();
+                failures.extend(netlink.add_address(link.index, &address).await.err());
+            }
+        }
+        for route in self.routes.iter().map(|route| route.moved(self.link.index, link.index)) {
+            match netlink.append_route(&route).await {
+                Err(error) if !error.is_exists() => failures.push(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(failures)
+    }
+
     /// The IPv4 address that a server lent: the one that ends. Where none does, and a client runs or a route is by DHCP, the
     /// first one: there are clients that say nothing of time to the kernel.
     pub(super) fn leased(&self) -> Option<Ipv4Addr> {

@@ -206,8 +206,12 @@ fn the_interface_in_use_is_the_one_of_the_session_or_of_the_best_route() {
     let by = |session: &str| Wish { session: Some(session.parse().unwrap()), ..wish(&ports) };
     assert_eq!(plan(&by("192.0.2.5:22"), "", FILE).unwrap().from, "eth0");
     assert_eq!(plan(&by("127.0.0.1:22"), "", FILE).unwrap().from, "wlan0", "it needs no interface");
-    let error = plan(&by("198.51.100.5:22"), "", FILE).unwrap_err();
-    assert!(error.to_string().contains("another interface than eth0, wlan0"), "{error}");
+    let elsewhere = plan(&by("198.51.100.5:22"), "", FILE).unwrap();
+    assert_eq!(elsewhere.from, "wlan0");
+    assert!(elsewhere.notes[0].contains("of none of these interfaces"), "{:?}", elsewhere.notes);
+    let ports = [port("eth0", 2, &["192.0.2.5/24", "fe80::1/64"])];
+    let by_link = Wish { session: Some("[fe80::1]:22".parse().unwrap()), ..wish(&ports) };
+    assert!(matches!(plan(&by_link, "", FILE), Err(PlanError::LinkLocal(_))));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hitless_api::{Adoption, Client, ClientError, Method, NewBond, Session, Verdict};
 use hitless_linux::tcp::Connection;
+use nix::sys::termios::{FlushArg, tcflush};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -19,6 +20,7 @@ use super::arguments::Driver;
 use super::failure::{Exit, Failure};
 use super::style::{self, clean};
 use crate::causes::chain;
+use crate::config;
 use crate::daemon::trial::put_back;
 
 /// How long a daemon that was killed may take to come back, which its supervisor sees to.
@@ -70,20 +72,27 @@ async fn trial(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<Verdic
     // Where nobody reads it any more, there is still something to wait for.
     let _ = present(&adoption, out);
     let mut end = await_end(socket, &adoption.bond);
-    let mut enter = await_enter();
+    let mut enter = Enter::new();
     let mut clock = Clock::new(adoption.confirm_within_s);
     loop {
         tokio::select! {
             ended = &mut end => return match ended {
                 Ok(Ok(verdict)) => Ok(verdict),
                 Ok(Err(ClientError::Hitless(error))) => Err(ClientError::Hitless(error).into()),
-                Ok(Err(_)) | Err(_) => rescue(socket, Some(&adoption.bond)).await,
+                // It may only have hung up.
+                Ok(Err(_)) | Err(_) if is_on_trial(socket, &adoption.bond) => {
+                    end = await_end(socket, &adoption.bond);
+                    continue;
+                }
+                Ok(Err(_)) | Err(_) => rescue(socket, Some(&adoption)).await,
             },
-            true = async { (&mut enter).await.unwrap_or(false) }, if !enter.is_finished() => {
-                Client::connect(socket)?.confirm()?;
+            () = enter.pressed() => {
+                let confirmed = Client::connect(socket).and_then(|mut client| client.confirm());
+                complain(confirmed.map(drop), out);
             }
             () = signals.interrupted() => {
-                Client::connect(socket)?.call(&Method::Down { bond: Some(adoption.bond.clone()) })?;
+                let down = Method::Down { bond: Some(adoption.bond.clone()) };
+                complain(Client::connect(socket).and_then(|mut client| client.call(&down)), out);
             }
             left = clock.tick() => {
                 let _ = clock.show(left, out);
@@ -124,16 +133,63 @@ fn await_end(socket: &Path, bond: &str) -> JoinHandle<Result<Verdict, ClientErro
     spawn_blocking(move || Client::connect(&socket)?.await_trial(&bond))
 }
 
-/// Does somebody press Enter? Only on a terminal: elsewhere an end of input means nothing.
-fn await_enter() -> JoinHandle<bool> {
-    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
-    spawn_blocking(move || {
-        interactive && io::stdin().read_line(&mut String::new()).is_ok_and(|read| read > 0)
-    })
+/// The trial goes on, and so does the wait.
+fn complain(result: Result<(), ClientError>, out: &mut impl Write) {
+    if let Err(error) = result {
+        let bad = style::BAD;
+        let _ = writeln!(out, "\r{bad}error:{bad:#} {}", clean(&chain(&error)));
+    }
+}
+
+/// Whether somebody presses Enter; nobody does except on a terminal, where elsewhere an end of input means nothing.
+struct Enter {
+    waiting: Option<JoinHandle<bool>>,
+}
+
+impl Enter {
+    /// From now on: what was typed before there was a question was meant for something else.
+    fn new() -> Self {
+        let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
+        if interactive {
+            let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
+        }
+        Self { waiting: interactive.then(|| spawn_blocking(enter_alone)) }
+    }
+
+    /// Enter was pressed, and nothing else on the line.
+    async fn pressed(&mut self) {
+        loop {
+            let Some(waiting) = &mut self.waiting else { return std::future::pending().await };
+            let pressed = waiting.await;
+            self.waiting = pressed.is_ok().then(|| spawn_blocking(enter_alone));
+            match pressed {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(_) => self.waiting = None,
+            }
+        }
+    }
+}
+
+/// Waits for a line; at the end of input, for ever.
+fn enter_alone() -> bool {
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(0) | Err(_) => loop {
+            std::thread::park();
+        },
+        Ok(_) => line.trim().is_empty(),
+    }
+}
+
+/// Does the daemon answer, and is the bond on trial still?
+fn is_on_trial(socket: &Path, bond: &str) -> bool {
+    let bonds = Client::connect(socket).and_then(|mut client| client.status()).unwrap_or_default();
+    bonds.iter().any(|found| found.name == bond && found.unconfirmed_s.is_some())
 }
 
 /// The daemon is gone. Another one puts everything back when it starts; where none does, we do.
-async fn rescue(socket: &Path, bond: Option<&str>) -> Result<Verdict, Failure> {
+async fn rescue(socket: &Path, adoption: Option<&Adoption>) -> Result<Verdict, Failure> {
     let began = Instant::now();
     while began.elapsed() < RETURN {
         // It answers when it has put everything back.
@@ -145,10 +201,15 @@ async fn rescue(socket: &Path, bond: Option<&str>) -> Result<Verdict, Failure> {
         sleep(Duration::from_millis(100)).await;
     }
     let verdict = |confirmed, text: &str| Ok(Verdict { confirmed, text: text.to_owned() });
+    // The file counts, whether or not there is a daemon to go by it.
+    let is_kept = adoption.is_some_and(|adoption| {
+        let config = config::load(Path::new(&adoption.file));
+        config.is_ok_and(|config| config.bond(&adoption.bond).is_some())
+    });
+    if is_kept {
+        return verdict(true, "the daemon was killed just after it was confirmed; the bond stays");
+    }
     match put_back(socket).await {
-        Ok(_) if is_kept(socket, bond) => {
-            verdict(true, "the daemon was killed just after it was confirmed; it stays")
-        }
         Ok(_) => verdict(false, "the daemon was killed; everything is as it was"),
         Err(error) => {
             let message =
@@ -156,12 +217,6 @@ async fn rescue(socket: &Path, bond: Option<&str>) -> Result<Verdict, Failure> {
             Err(Failure::new(Exit::Failed, message).hint("the next start of the daemon tries again"))
         }
     }
-}
-
-/// Did the confirmation come before the end?
-fn is_kept(socket: &Path, bond: Option<&str>) -> bool {
-    let bonds = Client::connect(socket).and_then(|mut client| client.status()).unwrap_or_default();
-    bond.is_some_and(|name| bonds.iter().any(|bond| bond.name == name && bond.unconfirmed_s.is_none()))
 }
 
 /// The signals that would end us.

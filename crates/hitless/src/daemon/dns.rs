@@ -23,7 +23,7 @@ pub(super) struct NameServers {
     /// Started when there is something for it to do: who has no name servers pays nothing for them.
     task: Option<ResolverTask>,
     reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
-    told: BTreeMap<String, (u32, Dns)>,
+    told: Option<BTreeMap<String, (u32, Dns)>>,
 }
 
 /// What a bond has of name servers: those of the user first.
@@ -54,16 +54,16 @@ fn add<T: PartialEq>(list: &mut Vec<T>, more: impl Iterator<Item = T>) {
 impl NameServers {
     pub(super) fn new(state: &Path) -> Self {
         let (state, reports) = (state.to_owned(), mpsc::unbounded_channel());
-        Self { state, task: None, reports, told: BTreeMap::new() }
+        Self { state, task: None, reports, told: None }
     }
 
     /// Bonds have these name servers now; other bonds have none.
     pub(super) fn keep(&mut self, bonds: impl Iterator<Item = (String, u32, Dns)>) {
         let wanted: BTreeMap<_, _> = bonds.map(|(bond, index, dns)| (bond, (index, dns))).collect();
-        if wanted == self.told {
+        if self.told.as_ref() == Some(&wanted) {
             return;
         }
-        let before = std::mem::replace(&mut self.told, wanted.clone());
+        let before = self.told.replace(wanted.clone()).unwrap_or_default();
         let is_idle = wanted.values().all(|(_, dns)| dns.is_empty());
         if self.task.is_none() && is_idle && !Resolver::remembers(&self.state) {
             return;

@@ -176,6 +176,9 @@ impl Daemon {
     }
 
     async fn add_port(&mut self, id: BondId, port: &str) -> Result<Check, Error> {
+        if let Some(bond) = self.bonds.get(&id).filter(|bond| self.is_on_trial(&bond.config.name)) {
+            return Err(on_trial(&bond.config.name));
+        }
         let refused = |reason: String| Err(Error::Refused { reason });
         if !is_valid_name(port) {
             return refused(format!("`{port}` cannot be the name of an interface"));
@@ -201,6 +204,9 @@ impl Daemon {
 
     fn remove_port(&mut self, id: BondId, port: &str) -> Result<Check, Error> {
         let Some(bond) = self.bonds.get(&id) else { return Ok(Check::Nothing) };
+        if self.is_on_trial(&bond.config.name) {
+            return Err(on_trial(&bond.config.name));
+        }
         let ports = &bond.config.options.ports;
         let Some(place) = bond.config.options.preference(port) else {
             return Err(Error::NoSuchPort { bond: bond.config.name.clone(), port: port.to_owned() });
@@ -238,11 +244,7 @@ impl Daemon {
             return Err(Error::Refused { reason });
         }
         if let Some(trial) = self.bonds.values().find(|bond| self.is_on_trial(&bond.config.name)) {
-            let reason = format!(
-                "{0} is on trial, and would be lost: hitless confirm keeps it, hitless down {0} puts everything back",
-                trial.config.name
-            );
-            return Err(Error::Refused { reason });
+            return Err(on_trial(&trial.config.name));
         }
         let config = self.source.load().map_err(|error| match error {
             LoadError::Invalid(report) => Error::ConfigInvalid { report: report.to_string() },
@@ -359,11 +361,12 @@ impl Daemon {
         };
         let mut first = Ok(());
         for id in ids {
-            let on_trial = self.bonds.get(&id).is_some_and(|bond| self.is_on_trial(&bond.config.name));
-            let result = self.remove_bond(id).await;
-            if on_trial && result.is_ok() {
-                self.put_back_by_command("hitless down removed it");
+            if self.bonds.get(&id).is_some_and(|bond| self.is_on_trial(&bond.config.name)) {
+                // How that goes is told to those who wait for the verdict.
+                self.end_trial("hitless down removed it").await;
+                continue;
             }
+            let result = self.remove_bond(id).await;
             first = first.and(result);
         }
         self.settle_names().await;
@@ -416,6 +419,13 @@ impl Daemon {
         tracing::info!(bond = bond.config.name, "removed; its ports are as they were found");
         Ok(())
     }
+}
+
+/// What is on trial is kept as it is, or not at all.
+pub(super) fn on_trial(bond: &str) -> Error {
+    let reason =
+        format!("{bond} is on trial: hitless confirm keeps it, hitless down {bond} puts everything back");
+    Error::Refused { reason }
 }
 
 pub(super) fn failed(error: &(dyn std::error::Error + 'static)) -> Error {

@@ -17,13 +17,13 @@ use hitless_linux::tcp::{Connection, Progress};
 use tokio::sync::oneshot;
 
 use super::bond::BondTask;
-use super::requests::{Answer, failed};
+use super::requests::{Answer, failed, on_trial};
 use super::{Daemon, peers, preflight};
 use crate::adoption::record::{Record, RecordError};
 use crate::adoption::survey::InUse;
 use crate::adoption::{self, Plan, Wish};
 use crate::causes::chain;
-use crate::config::{Bond, ConfigSource, DriverChoice, text};
+use crate::config::{Config, ConfigSource, DriverChoice, text};
 use crate::driver::{Driver, DriverError, Tools};
 use crate::ledger::{Ledger, LedgerError};
 use crate::resolver::told_by_managers;
@@ -46,6 +46,8 @@ const WITHIN: std::ops::RangeInclusive<u64> = 1..=3600;
 /// A bond on trial.
 pub(super) struct Trial {
     plan: Plan,
+    /// What the interfaces had.
+    before: Vec<InUse>,
     /// Where it is written when it is confirmed.
     file: PathBuf,
     phase: Phase,
@@ -168,32 +170,35 @@ impl Daemon {
     /// Builds a bond around interfaces in use. Answered when it carries traffic, or cannot be built.
     pub(super) async fn adopt(&mut self, new: NewBond, reply: oneshot::Sender<Answer>) {
         let begun = match self.plan(&new).await {
-            Ok((plan, file)) => self.begin(plan).await.map(|plan| (plan, file)),
+            Ok((plan, before, file)) => self.begin(plan).await.map(|plan| (plan, before, file)),
             Err(error) => Err(error),
         };
-        let (plan, file) = match begun {
+        let (mut plan, before, file) = match begun {
             Ok(begun) => begun,
             // Whoever has gone needs no answer.
             Err(error) => return drop(reply.send(Err(error))),
         };
         let now = self.now();
         let session = new.session.as_ref().and_then(|session| Watched::of(session, now));
-        if let Some(session) = &session {
-            tracing::info!("{}: {} has to go on working", plan.bond.name, session.connection);
+        match &session {
+            Some(session) => {
+                tracing::info!("{}: {} has to go on working", plan.bond.name, session.connection);
+            }
+            None => plan.notes.push(
+                "the connection of this terminal is not known, and not watched: only the time limit holds"
+                    .to_owned(),
+            ),
         }
         let within = Duration::from_secs(new.within_s);
         let phase = Phase::Building { by: now + BUILDING, within, reply };
-        self.trial = Some(Trial { plan, file, phase, session, waiting: Vec::new() });
+        self.trial = Some(Trial { plan, before, file, phase, session, waiting: Vec::new() });
     }
 
-    /// Works out what to build, and where it will be written.
-    async fn plan(&self, new: &NewBond) -> Result<(Plan, PathBuf), Error> {
+    /// Works out what to build, of what, and where it will be written.
+    async fn plan(&self, new: &NewBond) -> Result<(Plan, Vec<InUse>, PathBuf), Error> {
         let refuse = |reason: String| Err(Error::Refused { reason });
         if let Some(trial) = &self.trial {
-            return refuse(format!(
-                "{} is on trial: hitless confirm keeps it, hitless down {0} puts everything back",
-                trial.plan.bond.name
-            ));
+            return Err(on_trial(&trial.plan.bond.name));
         }
         let ConfigSource::File(file) = &self.source else {
             return refuse(
@@ -227,7 +232,7 @@ impl Daemon {
         let plan = adoption::plan(&wish, &text, &file.display().to_string())
             .map_err(|error| Error::Refused { reason: chain(&error) })?;
         self.check(&plan).await?;
-        Ok((plan, file.clone()))
+        Ok((plan, ports, file.clone()))
     }
 
     /// What the interfaces have.
@@ -278,11 +283,7 @@ impl Daemon {
         tracing::info!("{name}: built around {}, on trial", plan.from);
         // From here on, whoever comes after us takes it apart.
         self.record.write(&name).map_err(|error| failed(&error))?;
-        let made = match self.add_bonds(std::slice::from_ref(&plan.bond)).await {
-            Ok(_) => self.present_all().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = made {
+        if let Err(error) = self.add_bonds(std::slice::from_ref(&plan.bond)).await {
             self.forget_record();
             return Err(failed(&error));
         }
@@ -300,7 +301,7 @@ impl Daemon {
         let now = self.now();
         let Some(trial) = &mut self.trial else { return };
         let bond = self.bonds.values().find(|bond| bond.config.name == trial.plan.bond.name);
-        let Some(bond) = bond else { return };
+        let Some(bond) = bond else { return self.end_trial("the bond is gone").await };
         match &trial.phase {
             Phase::Building { by, .. } => match progress(bond, now >= *by) {
                 Building::UnderWay => {}
@@ -324,15 +325,15 @@ impl Daemon {
         self.keep_others_off().await;
         let now = self.now();
         let Some(trial) = self.trial.take() else { return };
-        let Trial { plan, file, phase, mut session, waiting } = trial;
+        let Trial { plan, before, file, phase, mut session, waiting } = trial;
         let Phase::Building { within, reply, .. } = phase else { return };
         if let Some(session) = &mut session {
             (session.lively, session.next_look) = (now, now + LOOK);
         }
         tracing::info!("{}: on trial for {} s, until hitless confirm", plan.bond.name, within.as_secs());
         let adoption = self.describe(&plan, &file, within);
-        self.trial =
-            Some(Trial { plan, file, phase: Phase::OnTrial { until: now + within }, session, waiting });
+        let phase = Phase::OnTrial { until: now + within };
+        self.trial = Some(Trial { plan, before, file, phase, session, waiting });
         // Whoever has gone may still confirm by another way.
         drop(reply.send(Ok(Reply::Adopted(Box::new(adoption)))));
     }
@@ -394,21 +395,30 @@ impl Daemon {
             Some(id) => self.remove_bond(id).await,
             None => Ok(()),
         };
+        let completed = self.restore_ports().await;
         self.settle_names().await;
-        match removed {
-            Ok(()) => self.put_back_by_command(why),
-            Err(error) => {
-                // The record stays: the next daemon tries again.
-                tracing::error!("{name}: not everything is as it was: {}", chain(&error));
-                self.trial_ended(false, &format!("{why}; not everything is as it was: {}", chain(&error)));
-            }
+        // What the bond could not give back may be there by now.
+        if let Some(error) = removed.err().filter(|_| !completed) {
+            let error = chain(&error);
+            tracing::error!("{name}: not everything is as it was: {error}");
+            return self.trial_ended(false, &format!("{why}; not everything is as it was: {error}"));
         }
-    }
-
-    /// The bond has been removed, and nothing of it is left.
-    pub(super) fn put_back_by_command(&mut self, why: &str) {
         self.forget_record();
         self.trial_ended(false, &format!("{why}; everything is as it was"));
+    }
+
+    /// Somebody may have removed the bond, or something of it, and with it what it was to give back. Is all there now?
+    async fn restore_ports(&self) -> bool {
+        let before = self.trial.as_ref().map(|trial| trial.before.as_slice()).unwrap_or_default();
+        let mut whole = true;
+        for port in before {
+            let failures = port.complete(&self.tools.netlink).await.unwrap_or_else(|error| vec![error]);
+            whole &= failures.is_empty();
+            for error in failures {
+                tracing::warn!("{}: not as it was: {}", port.link.name, chain(&error));
+            }
+        }
+        whole
     }
 
     /// Is this the bond that is on trial?
@@ -438,27 +448,28 @@ impl Daemon {
     }
 
     fn forget_record(&self) {
-        if let Err(error) = self.record.remove() {
-            tracing::warn!("{}", chain(&error));
-        }
+        forget(&self.record);
     }
+}
 
-    /// A daemon before this one was killed while a bond was on trial: everything is put back as it was, unless it was
-    /// confirmed just before.
-    pub(super) async fn end_trial_of_before(&self, bonds: &[Bond]) {
-        let Some(name) = self.record.read() else { return };
-        if bonds.iter().any(|bond| bond.name == name) {
-            self.forget_record();
-            return;
+/// A daemon before this one was killed while a bond was on trial: everything is put back as it was, unless it was confirmed
+/// just before, and is in the configuration.
+pub(super) async fn end_trial_of_before(record: &Record, tools: &Tools, config: Option<&Config>) {
+    let Some(name) = record.read() else { return };
+    if config.is_some_and(|config| config.bond(&name).is_some()) {
+        return forget(record);
+    }
+    match take_apart(record, &name, tools).await {
+        Ok(()) => {
+            tracing::warn!("{name}: was on trial when the daemon ended: everything is put back as it was");
         }
-        match take_apart(&self.record, &name, &self.tools).await {
-            Ok(()) => {
-                tracing::warn!(
-                    "{name}: was on trial when the daemon ended: everything is put back as it was"
-                );
-            }
-            Err(error) => tracing::error!("{name}: was on trial, and cannot be put back: {}", chain(&error)),
-        }
+        Err(error) => tracing::error!("{name}: was on trial, and cannot be put back: {}", chain(&error)),
+    }
+}
+
+fn forget(record: &Record) {
+    if let Err(error) = record.remove() {
+        tracing::warn!("{}", chain(&error));
     }
 }
 

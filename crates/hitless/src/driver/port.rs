@@ -304,9 +304,10 @@ async fn give_belongings(
     gave: Belongings,
 ) -> Result<(), DriverError> {
     // An heir may have been found switched off.
-    tools.netlink.set_up(port, true).await?;
-    tools.netlink.copy_over(target.index, port, gave).await?;
-    Ok(())
+    let on = tools.netlink.set_up(port, true).await;
+    let failures = tools.netlink.copy_over(target.index, port, gave).await;
+    on?;
+    failures.into_iter().next().map_or(Ok(()), |first| Err(first.into()))
 }
 
 async fn restore(tools: &Tools, link: &Link, found: &Found) -> Result<(), DriverError> {
