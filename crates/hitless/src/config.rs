@@ -157,13 +157,15 @@ pub struct DhcpConfig {
 }
 
 /// By what a DHCPv4 server knows us again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClientId {
     /// By an identity of this machine and bond that is the same for ever (RFC 4361).
     #[default]
     Duid,
     /// By the hardware address.
     Mac,
+    /// By these octets, as another client was known before.
+    Octets(Vec<u8>),
 }
 
 /// Where the configuration comes from, so that it can be read again.

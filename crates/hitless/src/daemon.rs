@@ -211,9 +211,12 @@ impl Daemon {
         preflight::check(&daemon.tools, &config).await?;
         warn_of(&daemon.source, &config);
         daemon.end_trial_of_before(&config.bonds).await;
-        daemon.others.keep_off(config.bonds.iter()).await;
-        daemon.add_bonds(&config.bonds).await?;
-        daemon.others.warn_of(config.bonds.iter());
+        daemon.others.prepare(config.bonds.iter()).await;
+        let added = daemon.add_bonds(&config.bonds).await;
+        if added.is_err() && daemon.tools.ledger.borrow().bonds().is_empty() {
+            daemon.keep_others_off().await;
+        }
+        added?;
         // Arguments tell of one bond, and nothing of others.
         // Where there is no file yet, or no longer, it says nothing either.
         if let ConfigSource::File(path) = &daemon.source
@@ -371,6 +374,10 @@ impl Daemon {
         self.keep_own_macs().await;
         self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
         self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        if self.others.is_due() && self.bonds.values().all(|bond| bond.under_way == 0) {
+            self.keep_others_off().await;
+            self.others.warn_of(self.bonds.values().map(|bond| &bond.config));
+        }
         self.tend_trial().await;
         self.answer_settled();
         if self.bonds.values().all(|bond| bond.under_way == 0) {

@@ -371,7 +371,10 @@ fn what_the_bond_has_as_an_interface() {
     assert_eq!(external.bonds[0].ip.dhcp4, Dhcp4::External);
     let on = valid("[bond.b]\nports = [\"eth0\"]\n[bond.b.ip]\ndhcp4 = true");
     let Dhcp4::On(on) = &on.bonds[0].ip.dhcp4 else { panic!("{on:?}") };
-    assert_eq!((on.client_id, on.detect_conflicts), (ClientId::Duid, true));
+    assert_eq!((&on.client_id, on.detect_conflicts), (&ClientId::Duid, true));
+    let on = valid("[bond.b]\nports = [\"eth0\"]\n[bond.b.ip]\ndhcp4 = true\nclient-id = \"ff:00:A0\"");
+    let Dhcp4::On(on) = &on.bonds[0].ip.dhcp4 else { panic!("{on:?}") };
+    assert_eq!(on.client_id, ClientId::Octets(vec![0xff, 0, 0xa0]));
 }
 
 #[test]
@@ -391,6 +394,10 @@ fn wrong_networks() {
     assert_snapshot!(bond_errors(
         "[bond.bond0.ip]\ndhcp4 = true\nchaddr = \"01:00:5e:00:00:01\"\nhostname = \"my laptop\""
     ));
+    for wrong in ["uuid", "", "ff", "ff:0", "ff:+1", "ff::01"] {
+        let text = format!("[bond.bond0.ip]\ndhcp4 = true\nclient-id = \"{wrong}\"");
+        assert!(bond_errors(&text).contains("or 2 to 255 octets such as"), "{wrong}");
+    }
     assert_snapshot!(bond_errors("[bond.bond0.ip]\ndhcp4 = \"external\"\nclient-id = \"mac\""));
     assert_snapshot!(bond_errors("[bond.bond0.ip]\ndetect-conflicts = true"));
     assert_snapshot!(bond_errors(

@@ -50,6 +50,8 @@ pub enum ClientId {
     },
     /// By the hardware address in the message, as most servers would without an identifier.
     Mac,
+    /// By these 2 to 255 octets (RFC 2132 section 9.14): somebody else's, whose lease is gone on with.
+    Octets(Vec<u8>),
 }
 
 impl ClientId {
@@ -57,6 +59,7 @@ impl ClientId {
         match self {
             Self::Duid { iaid, duid } => [&[TYPE_DUID][..], &iaid.to_be_bytes(), duid.octets()].concat(),
             Self::Mac => [&[TYPE_ETHERNET][..], &chaddr.0].concat(),
+            Self::Octets(octets) => octets.clone(),
         }
     }
 }

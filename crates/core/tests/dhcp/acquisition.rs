@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
-use hitless_core::dhcp::{Event, Notice, Options, StateName};
+use hitless_core::dhcp::{ClientId, Event, Notice, Options, StateName};
 use hitless_core::time::Instant;
 
 use crate::packet::{ACK, NAK, OFFER, Packet};
@@ -70,14 +70,25 @@ fn what_is_said() {
 
 #[test]
 fn by_hardware_address() {
-    let mut world = World::new(by_mac());
+    assert_eq!(identifier(by_mac()), [1, 2, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn by_what_another_client_was_known() {
+    let octets = vec![0xff, 0, 0xa0, 1];
+    assert_eq!(identifier(Options { client_id: ClientId::Octets(octets.clone()), ..by_mac() }), octets);
+}
+
+/// What the server is told first.
+fn identifier(options: Options) -> Vec<u8> {
+    let mut world = World::new(options);
     world.up();
     let Some(DhcpOption::ClientIdentifier(id)) =
         world.sent[0].message.opts().get(OptionCode::ClientIdentifier)
     else {
         panic!()
     };
-    assert_eq!(id[..], [1, 2, 0, 0, 0, 0, 1]);
+    id.clone()
 }
 
 #[test]

@@ -57,7 +57,7 @@ struct IpTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     dhcp4: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<&'static str>,
+    client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chaddr: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,15 +90,15 @@ struct RouteTable {
 /// Writes it. `from` is the interface that the bond gets its identity from.
 pub(super) fn section(wish: &Wish<'_>, bond: &str, from: &InUse, mac: MacAddr) -> Section {
     let names: Vec<_> = wish.ports.iter().map(|port| port.link.name.clone()).collect();
-    let leased = leased(from).or_else(|| wish.ports.iter().find_map(leased));
+    let lessee = [from].into_iter().chain(wish.ports).find(|port| leased(port).is_some());
     let mut notes = Vec::new();
-    let ip = ip(wish, from, mac, leased.is_some(), &mut notes);
+    let ip = ip(wish, from, mac, lessee, &mut notes);
     let table = BondTable { ports: names.clone(), driver: driver(wish.driver), mac: mac.to_string(), ip };
     let file = File { bond: BTreeMap::from([(bond, table)]) };
     // A structure of strings, numbers and tables always has a text.
     let text = toml::to_string(&file).unwrap_or_default();
     let text = format!("# Made by: hitless adopt {}\n{text}", names.join(" "));
-    Section { text, leased, notes }
+    Section { text, leased: lessee.and_then(leased), notes }
 }
 
 fn driver(choice: DriverChoice) -> Option<&'static str> {
@@ -109,17 +109,24 @@ fn driver(choice: DriverChoice) -> Option<&'static str> {
     }
 }
 
-fn ip(wish: &Wish<'_>, from: &InUse, mac: MacAddr, leased: bool, notes: &mut Vec<String>) -> IpTable {
+/// `lessee` is the port whose address a server has lent.
+fn ip(
+    wish: &Wish<'_>,
+    from: &InUse,
+    mac: MacAddr,
+    lessee: Option<&InUse>,
+    notes: &mut Vec<String>,
+) -> IpTable {
+    let leased = lessee.is_some();
     let mut ip = IpTable { mtu: Some(from.link.mtu).filter(|mtu| *mtu != USUAL_MTU), ..IpTable::default() };
     for port in wish.ports {
         ip.address.extend(fixed(port).map(|address| format!("{}/{}", address.address, address.prefix_len)));
         routes(port, leased, &mut ip, notes);
     }
     gateways(wish.ports, leased, &mut ip, notes);
-    if leased {
+    if let Some(lessee) = lessee {
         ip.dhcp4 = Some(true);
-        // Whoever had the address before: most clients are known by the hardware address, so the server knows us again.
-        ip.client_id = Some("mac");
+        ip.client_id = Some(client_id(lessee));
         ip.chaddr = Some(mac.to_string());
     } else if ip.address.iter().any(|address| !address.contains(':')) {
         ip.dns = wish.dns.servers.iter().map(ToString::to_string).collect();
@@ -133,6 +140,13 @@ fn ip(wish: &Wish<'_>, from: &InUse, mac: MacAddr, leased: bool, notes: &mut Vec
         ip.accept_ra = Some(true);
     }
     ip
+}
+
+/// Whoever had the address before, the server knows us again: most clients that do not tell are known by the hardware
+/// address.
+fn client_id(lessee: &InUse) -> String {
+    let octets = lessee.client_id.as_deref().map(|octets| octets.iter().map(|octet| format!("{octet:02x}")));
+    octets.map_or_else(|| "mac".to_owned(), |octets| octets.collect::<Vec<_>>().join(":"))
 }
 
 fn is_ipv6_of_others(address: &Address) -> bool {

@@ -27,6 +27,8 @@ pub struct InUse {
     pub known_network: bool,
     /// Does a DHCP client run on it?
     pub client: bool,
+    /// Who it is to DHCP servers (option 61), as far as its client tells.
+    pub client_id: Option<Vec<u8>>,
 }
 
 impl InUse {
@@ -44,6 +46,7 @@ impl InUse {
             wireless: false,
             known_network: false,
             client: false,
+            client_id: None,
         })
     }
 

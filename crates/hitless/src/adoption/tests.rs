@@ -47,6 +47,7 @@ fn port(name: &str, index: u32, addresses: &[&str]) -> InUse {
         wireless: name.starts_with("wlan"),
         known_network: false,
         client: false,
+        client_id: None,
     }
 }
 
@@ -131,6 +132,18 @@ fn what_a_server_lent_is_asked_for_again_as_the_same_client() {
         assert!(matches!(plan.bond.ip.dhcp4, Dhcp4::On(_)));
         assert_eq!(plan.gateways, [IpAddr::from([192, 0, 2, 1])]);
     }
+}
+
+#[test]
+fn a_client_that_tells_who_it_is_to_servers_is_gone_on_with() {
+    let mut ports = [port("eth0", 2, &["192.0.2.5/24"]), port("wlan0", 3, &["192.0.2.6/24"])];
+    ports[0].client_id = Some(vec![0xff, 0, 0xa0, 1]);
+    ports[1].addresses = vec![lent(address("192.0.2.6/24"))];
+    let section = planned(&ports).section;
+    assert!(section.contains("client-id = \"mac\""), "the other has nothing of a server: {section}");
+    ports[0].addresses = vec![lent(address("192.0.2.5/24"))];
+    let section = planned(&ports).section;
+    assert!(section.contains("client-id = \"ff:00:a0:01\"\nchaddr = \"02:00:00:00:00:02\""), "{section}");
 }
 
 #[test]

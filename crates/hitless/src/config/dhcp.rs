@@ -3,16 +3,19 @@
 use super::options;
 use super::raw::{self, At};
 use super::report::Problem;
-use super::{Dhcp4, DhcpConfig};
+use super::{ClientId, Dhcp4, DhcpConfig};
 
 /// The longest name that a server is told (RFC 2132, section 3.14: the option's length is an octet).
 const LONGEST_HOSTNAME: usize = 255;
+
+/// How many octets an identifier has (RFC 2132 section 9.14, and the option's length is an octet).
+const IDENTIFIER: std::ops::RangeInclusive<usize> = 2..=255;
 
 /// Whether, and as whom.
 pub(super) fn dhcp4(raw: &raw::Ip, problems: &mut Vec<Problem>) -> Dhcp4 {
     match raw.dhcp4.as_ref().map(|at| at.value) {
         Some(raw::Dhcp4::On) => Dhcp4::On(DhcpConfig {
-            client_id: raw.client_id.as_ref().map(|at| at.value).unwrap_or_default(),
+            client_id: raw.client_id.as_ref().map(|at| client_id(at, problems)).unwrap_or_default(),
             chaddr: raw.chaddr.as_ref().and_then(|at| options::station("chaddr", at, problems)),
             hostname: raw.hostname.as_ref().map(|at| hostname(at, problems)),
             detect_conflicts: raw.detect_conflicts.as_ref().is_none_or(|at| at.value),
@@ -41,6 +44,31 @@ fn unused(raw: &raw::Ip, help: &str, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(span, format!("`{key}` has no meaning here")).help(help));
         }
     }
+}
+
+fn client_id(at: &At<String>, problems: &mut Vec<Problem>) -> ClientId {
+    match at.value.as_str() {
+        "duid" => ClientId::Duid,
+        "mac" => ClientId::Mac,
+        text => match octets(text).filter(|octets| IDENTIFIER.contains(&octets.len())) {
+            Some(octets) => ClientId::Octets(octets),
+            None => {
+                let message = format!("`client-id` cannot be \"{}\"", text.escape_debug());
+                let label = "expected \"duid\", \"mac\", or 2 to 255 octets such as \"01:02:00:5e:00:53:01\"";
+                problems.push(Problem::new(at.span.clone(), message).label(label));
+                ClientId::default()
+            }
+        },
+    }
+}
+
+/// Pairs of hexadecimal digits with colons between them.
+fn octets(text: &str) -> Option<Vec<u8>> {
+    let octet = |digits: &str| {
+        let is_pair = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_pair.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    };
+    text.split(':').map(octet).collect()
 }
 
 fn hostname(at: &At<String>, problems: &mut Vec<Problem>) -> String {

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, not_a_choice};
 use super::report::Problem;
 use super::wifi;
-use super::{AddrGenMode, ClientId, DriverChoice, MacChoice};
+use super::{AddrGenMode, DriverChoice, MacChoice};
 
 pub(super) use super::reader::At;
 
@@ -93,7 +93,7 @@ pub(super) struct Ip {
     pub(super) route: Vec<Route>,
     pub(super) mtu: Option<At<i64>>,
     pub(super) dhcp4: Option<At<Dhcp4>>,
-    pub(super) client_id: Option<At<ClientId>>,
+    pub(super) client_id: Option<At<String>>,
     pub(super) chaddr: Option<At<String>>,
     pub(super) hostname: Option<At<String>>,
     pub(super) detect_conflicts: Option<At<bool>>,
@@ -165,8 +165,6 @@ const VALIDATE: &[(&str, Validate)] = &[
 
 /// What the kernel takes; 0 is the best, and what IPv4 routes have without one.
 const METRICS: RangeInclusive<i64> = 0..=u32::MAX as i64;
-
-const CLIENT_IDS: &[(&str, ClientId)] = &[("duid", ClientId::Duid), ("mac", ClientId::Mac)];
 
 const ADDR_GEN_MODES: &[(&str, AddrGenMode)] =
     &[("stable-privacy", AddrGenMode::StablePrivacy), ("eui64", AddrGenMode::Eui64)];
@@ -315,7 +313,7 @@ fn ip(table: &DeTable<'_>, problems: &mut Vec<Problem>) -> Ip {
         route: Vec::new(),
         mtu: r.integer("mtu", 68..=65535, " bytes"),
         dhcp4: r.switch("dhcp4", [Dhcp4::Off, Dhcp4::On], &[("external", Dhcp4::External)]),
-        client_id: r.choice("client-id", CLIENT_IDS),
+        client_id: r.text("client-id"),
         chaddr: r.text("chaddr"),
         hostname: r.text("hostname"),
         detect_conflicts: r.boolean("detect-conflicts"),

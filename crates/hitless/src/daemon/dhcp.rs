@@ -251,7 +251,7 @@ impl Dhcp {
 
 fn options(bond: &str, config: &DhcpConfig) -> Options {
     Options {
-        client_id: identity::client_id(bond, config.client_id),
+        client_id: identity::client_id(bond, &config.client_id),
         chaddr: config.chaddr,
         hostname: config.hostname.clone().or_else(own_name),
         detect_conflicts: config.detect_conflicts,

@@ -1,8 +1,8 @@
 //! A bond that is built around interfaces in use: on trial until someone confirms it, and else taken apart again.
 //!
 //! What it is to be like is worked out by `adoption`; taking interfaces and giving them back is what it is with any bond.
-//! Here is decided when a trial begins and how it ends. Everything that was in use goes on to be: first the bond, then
-//! other managers are told, who would else take away what is to be moved.
+//! Here is decided when a trial begins and how it ends. Everything that was in use goes on to be, also while other managers
+//! let go of it: see `others`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use hitless_linux::tcp::{Connection, Progress};
 use tokio::sync::oneshot;
 
 use super::bond::BondTask;
+use super::others::Others;
 use super::requests::{Answer, failed};
 use super::{Daemon, preflight};
 use crate::adoption::record::{Record, RecordError};
@@ -99,6 +100,10 @@ pub async fn put_back(socket: &Path) -> Result<Option<String>, PutBackError> {
     let (wireless, _events) = hitless_linux::wireless::Wireless::open()?;
     let tools = Tools { netlink: Netlink::requests()?, ledger, wireless: std::rc::Rc::new(wireless) };
     take_apart(&record, &bond, &tools).await?;
+    // Where other bonds are, what others are told of them stays: the next daemon knows what of it is to go.
+    if tools.ledger.borrow().bonds().is_empty() {
+        Others::new().keep_off(std::iter::empty()).await;
+    }
     Ok(Some(bond))
 }
 
@@ -243,6 +248,7 @@ impl Daemon {
             port.wireless = self.tools.wireless_kind(index).is_some();
             port.known_network = self.stations.knows_network(name);
             port.client = self.others.has_client(name);
+            port.client_id = self.others.client_id(index);
             ports.push(port);
         }
         Ok(ports)
@@ -266,12 +272,14 @@ impl Daemon {
         tracing::info!("{name}: built around {}, on trial", plan.from);
         // From here on, whoever comes after us takes it apart.
         self.record.write(&name).map_err(|error| failed(&error))?;
+        self.prepare_others(std::slice::from_ref(&plan.bond)).await;
         let made = match self.add_bonds(std::slice::from_ref(&plan.bond)).await {
             Ok(_) => self.present_all().await,
             Err(error) => Err(error),
         };
         if let Err(error) = made {
             self.forget_record();
+            self.keep_others_off().await;
             return Err(failed(&error));
         }
         let bond = self.bonds.values_mut().find(|bond| bond.config.name == name);
@@ -292,7 +300,7 @@ impl Daemon {
         match &trial.phase {
             Phase::Building { by, .. } => match progress(bond, now >= *by) {
                 Building::UnderWay => {}
-                Building::Done => self.built().await,
+                Building::Done => self.built(),
                 Building::Failed(why) => self.end_trial(&why).await,
             },
             Phase::OnTrial { until } if now >= *until => self.end_trial("nobody confirmed it in time").await,
@@ -306,9 +314,8 @@ impl Daemon {
         }
     }
 
-    /// It carries traffic. Now others may be told, and whoever asked for it is.
-    async fn built(&mut self) {
-        self.keep_others_off().await;
+    /// It carries traffic, and others have been told; now whoever asked for it is.
+    fn built(&mut self) {
         let now = self.now();
         let Some(trial) = self.trial.take() else { return };
         let Trial { plan, file, phase, mut session, waiting } = trial;

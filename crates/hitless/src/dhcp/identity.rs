@@ -14,9 +14,10 @@ use crate::machine_id::{self, machine_id};
 const NAMESPACE: Uuid = Uuid::from_u128(0x6b1f_7c52_9d0e_4a63_8f24_c5d8_3e90_a1b7);
 
 /// Who a bond is to servers.
-pub fn client_id(bond: &str, choice: config::ClientId) -> ClientId {
+pub fn client_id(bond: &str, choice: &config::ClientId) -> ClientId {
     match choice {
         config::ClientId::Mac => ClientId::Mac,
+        config::ClientId::Octets(octets) => ClientId::Octets(octets.clone()),
         config::ClientId::Duid => match machine_id() {
             Some(machine) => duid(&machine, bond),
             None => {

@@ -66,6 +66,15 @@ fn of_networkd(places: &Places, port: &str) -> Option<Finding> {
     })
 }
 
+/// systemd-networkd writes down who it is to the server, and is not known by the hardware address unless told so.
+pub(super) fn client_id(places: &Places, index: u32) -> Option<Vec<u8>> {
+    let lease = fs::read_to_string(places.at(&format!("/run/systemd/netif/leases/{index}"))).ok()?;
+    let digits = lease.lines().find_map(|line| line.strip_prefix("CLIENTID="))?.as_bytes();
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let octets: Vec<u8> = digits.chunks(2).map(octet).collect::<Option<_>>()?;
+    (octets.len() > 1).then_some(octets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
