@@ -217,9 +217,12 @@ impl Daemon {
         tracing::info!("hitless {} on {}", env!("CARGO_PKG_VERSION"), options.socket.display());
         preflight::check(&daemon.tools, &config).await?;
         warn_of(&daemon.source, &config);
-        daemon.others.keep_off(config.bonds.iter()).await;
-        daemon.add_bonds(&config.bonds).await?;
-        daemon.others.warn_of(config.bonds.iter());
+        daemon.others.prepare(config.bonds.iter()).await;
+        let added = daemon.add_bonds(&config.bonds).await;
+        if added.is_err() && daemon.tools.ledger.borrow().bonds().is_empty() {
+            daemon.keep_others_off().await;
+        }
+        added?;
         // Arguments tell of one bond, and nothing of others.
         if let ConfigSource::File(_) = daemon.source {
             daemon.remove_orphans(&config).await;
@@ -374,6 +377,10 @@ impl Daemon {
         self.keep_own_macs().await;
         self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
         self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        if self.others.is_due() && self.bonds.values().all(|bond| bond.under_way == 0) {
+            self.keep_others_off().await;
+            self.others.warn_of(self.bonds.values().map(|bond| &bond.config));
+        }
         self.tend_trial().await;
         self.answer_settled();
         if self.bonds.values().all(|bond| bond.under_way == 0) {

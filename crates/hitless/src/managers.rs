@@ -3,10 +3,15 @@
 //! Two of them read files below `/run`, and are told there: nothing of the user's is edited, a reboot forgets it, and
 //! what is removed is as it was. The others are only looked for, and named with what the user can do about them.
 //!
+//! Told by its file alone, either of the two clears an interface that it lets go of, and NetworkManager switches it off.
+//! NetworkManager leaves as it is what it is told of singly, by D-Bus, before; and has to be told singly to manage that
+//! again. systemd-networkd knows no such thing: it is told of ports when they have nothing any more.
+//!
 //! | module | what |
 //! |---|---|
 //! | `drop_ins` | what NetworkManager and systemd-networkd are told: files |
 //! | `bus` | whether they are there, and that they read their files again |
+//! | `devices` | that NetworkManager lets go of an interface with what that has, and takes it again |
 //! | `overruled` | what of theirs comes before our files |
 //! | `dhcpcd`, `ifupdown`, `netplan` | what their configuration says of ports |
 //! | `clients` | DHCP clients that run on ports |
@@ -18,6 +23,7 @@
 
 mod bus;
 mod clients;
+mod devices;
 mod dhcpcd;
 mod drop_ins;
 mod identity;
@@ -30,6 +36,7 @@ mod processes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -38,7 +45,8 @@ pub use self::dhcpcd::{FixError, Fixed};
 use hitless_core::mac::MacAddr;
 
 use crate::dbus::Bus;
-use bus::Presence;
+use bus::{Presence, Service};
+use pattern::fits;
 
 /// A bond, and what of it is nobody else's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +171,38 @@ pub enum KeepError {
         /// What it says.
         reason: String,
     },
+    /// NetworkManager does not tell of its interfaces.
+    #[error(
+        "NetworkManager does not tell which interfaces it manages, and may take their addresses away when it lets go of \
+         them: {reason}; `nmcli device` shows whether it works"
+    )]
+    Devices {
+        /// What it says.
+        reason: String,
+    },
+    /// NetworkManager does not let go of an interface, or does not take it again.
+    #[error(
+        "NetworkManager was to {} {device}: {reason}; `nmcli device set {device} managed {}` makes it",
+        if *managed { "manage again" } else { "let go of" },
+        if *managed { "yes" } else { "no" }
+    )]
+    Device {
+        /// Which one.
+        device: String,
+        /// Is it to manage it?
+        managed: bool,
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// How far the taking of interfaces has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// They still have what is to be taken.
+    Before,
+    /// They have nothing any more that could be lost.
+    After,
 }
 
 /// Keeps managers off. What it has told them lies in files: the next daemon's keeper finds it and carries on.
@@ -177,37 +217,133 @@ impl Keeper {
         Self { places }
     }
 
-    /// Keeps them off these bonds and no others; without any, everything is left to them again. To be called before a port is touched, and whenever bonds or ports have
-    /// changed; where nothing has, nothing is written, and nobody is told. What failed is tried again by the next call.
+    /// Keeps them off these bonds, as far as it costs their ports nothing of what these have: to be called before one is
+    /// taken. NetworkManager lets go of an interface as it is. systemd-networkd, where it runs, clears what it lets go of:
+    /// it hears only of the bond itself. [`Keeper::keep_off`] is to follow when they have been taken.
+    pub async fn prepare(&mut self, bonds: &[Kept]) -> Vec<Outcome> {
+        self.tell_all(bonds, Stage::Before).await
+    }
+
+    /// Keeps them off these bonds and no others; without any, everything is left to them again. To be called whenever bonds
+    /// or ports have changed; where nothing has, nothing is written, and nobody is told. What failed is tried again by the
+    /// next call.
     pub async fn keep_off(&mut self, bonds: &[Kept]) -> Vec<Outcome> {
+        self.tell_all(bonds, Stage::After).await
+    }
+
+    async fn tell_all(&self, bonds: &[Kept], stage: Stage) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for manager in Manager::ALL {
-            outcomes.push(Outcome { manager, result: self.tell(manager, bonds).await });
+            outcomes.push(Outcome { manager, result: self.tell(manager, bonds, stage).await });
         }
         outcomes
     }
 
-    async fn tell(&self, manager: Manager, bonds: &[Kept]) -> Result<Told, KeepError> {
+    async fn tell(&self, manager: Manager, bonds: &[Kept], stage: Stage) -> Result<Told, KeepError> {
         let presence = bus::presence(&self.places, manager).await;
-        let wanted = match presence {
-            Presence::NotThere => drop_ins::wanted(manager, &[]),
-            Presence::Stopped | Presence::Running(_) => drop_ins::wanted(manager, bonds),
+        let bonds = match (&presence, manager, stage) {
+            (Presence::Elsewhere, _, _) => return Ok(Told::NotThere),
+            (Presence::NotThere, _, _) => Vec::new(),
+            (Presence::Running(_), Manager::Networkd, Stage::Before) => self.without_new_ports(bonds),
+            (Presence::Running(_) | Presence::Stopped, _, _) => bonds.to_vec(),
         };
-        let is_unread = drop_ins::sync(&self.places, manager, &wanted)?;
-        if is_unread && let Presence::Running(service) = &presence {
-            let reloaded = service.reload(manager).await;
-            reloaded.map_err(|reason| KeepError::Reload { manager, reason })?;
+        let loans = Loans::of(&self.places, manager, &bonds);
+        let wanted = drop_ins::wanted(manager, &bonds, &loans.kept);
+        let is_news = drop_ins::is_news(&self.places, manager, &wanted);
+        match presence {
+            Presence::Running(service) if is_news => {
+                self.tell_now(&service, manager, &bonds, loans).await.map(|()| Told::Now)
+            }
+            Presence::Stopped if is_news => {
+                drop_ins::write_all(&self.places, manager, &wanted, &loans.ended)?;
+                // It remembers what it let go of, also when it starts anew.
+                if loans.ended.is_empty() {
+                    drop_ins::mark_read(&self.places, manager)?;
+                }
+                Ok(Told::WhenItStarts)
+            }
+            Presence::Running(_) | Presence::Stopped => Ok(Told::Unchanged),
+            Presence::NotThere | Presence::Elsewhere => {
+                if is_news {
+                    drop_ins::write_all(&self.places, manager, &wanted, &BTreeSet::new())?;
+                    drop_ins::mark_read(&self.places, manager)?;
+                }
+                Ok(Told::NotThere)
+            }
         }
-        if is_unread {
-            drop_ins::mark_read(&self.places, manager)?;
-        }
-        Ok(match presence {
-            Presence::NotThere => Told::NotThere,
-            _ if !is_unread => Told::Unchanged,
-            Presence::Running(_) => Told::Now,
-            Presence::Stopped => Told::WhenItStarts,
-        })
     }
+
+    /// Tells one that runs. Its interfaces first: what it lets go of singly, it leaves as it is. Where that fails, the rest
+    /// is done all the same.
+    async fn tell_now(
+        &self,
+        service: &Service,
+        manager: Manager,
+        bonds: &[Kept],
+        mut loans: Loans,
+    ) -> Result<(), KeepError> {
+        let devices = match manager {
+            Manager::NetworkManager => service.devices().await,
+            Manager::Networkd => Ok(Vec::new()),
+        };
+        let (devices, mut first) = match devices {
+            Ok(devices) => (devices, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let managed = devices.iter().filter(|device| device.managed).map(|device| &device.interface);
+        // Whoever gives a bond its addresses is not to find those of its ports there.
+        let own: Vec<Kept> = bonds.iter().filter(|kept| !kept.external).cloned().collect();
+        loans.kept.extend(managed.filter(|name| is_port(&own, name)).cloned());
+        let wanted = drop_ins::wanted(manager, bonds, &loans.kept);
+        drop_ins::write_all(&self.places, manager, &wanted, &loans.ended)?;
+        for device in devices.iter().filter(|device| loans.kept.contains(&device.interface)) {
+            first = first.and(service.manage(device, false).await);
+        }
+        service.reload(manager).await.map_err(|reason| KeepError::Reload { manager, reason })?;
+        let mut taken_again = Ok(());
+        for device in devices.iter().filter(|device| loans.ended.contains(&device.interface)) {
+            taken_again = taken_again.and(service.manage(device, true).await);
+        }
+        taken_again?;
+        drop_ins::mark_read(&self.places, manager)?;
+        first
+    }
+
+    /// The same bonds with those ports only that systemd-networkd was told of before. Of a bond whose addresses are somebody
+    /// else's it hears everything at once: those of ports are not wanted there.
+    fn without_new_ports(&self, bonds: &[Kept]) -> Vec<Kept> {
+        let mut bonds = bonds.to_vec();
+        for kept in bonds.iter_mut().filter(|kept| !kept.external) {
+            let named = drop_ins::named(&self.places, &kept.bond);
+            kept.interfaces.retain(|name| named.contains(name));
+        }
+        bonds
+    }
+}
+
+/// What NetworkManager has let go of for us. It remembers that itself, longer than it runs: it has to be told otherwise.
+#[derive(Debug, Default)]
+struct Loans {
+    /// What is still ours.
+    kept: BTreeSet<String>,
+    /// What it is to manage again.
+    ended: BTreeSet<String>,
+}
+
+impl Loans {
+    fn of(places: &Places, manager: Manager, bonds: &[Kept]) -> Self {
+        let lent = match manager {
+            Manager::NetworkManager => drop_ins::lent(places),
+            Manager::Networkd => BTreeSet::new(),
+        };
+        let (kept, ended) = lent.into_iter().partition(|name| is_port(bonds, name));
+        Self { kept, ended }
+    }
+}
+
+/// Is this interface a port of one of these?
+fn is_port(bonds: &[Kept], interface: &str) -> bool {
+    ports(bonds).any(|port| fits(port, interface))
 }
 
 /// Something that somebody else does, or would do, to a port.

@@ -6,16 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use hitless_lab::dhcp::Dnsmasq;
-use hitless_lab::meter::End;
-use hitless_lab::tcp::Stream;
 use hitless_lab::{Daemon, Home, Namespace};
 
+use crate::adopted::Used;
 use crate::machine::{Running, addresses, bus, carries_alone, has_address, in_guest_with, wait_seen};
 use crate::support::*;
 
 const PACKAGE: &str = "network-manager";
 
 const LIMIT: Duration = Duration::from_secs(240);
+
+/// What is written down of an address that a server has lent.
+const LEASED: &str = "dhcp4 = true\nclient-id = \"mac\"\nchaddr = ";
 
 /// By what it is told.
 const DROP_IN: &str = "/run/NetworkManager/conf.d/90-hitless.conf";
@@ -41,12 +43,29 @@ fn guest_network_manager_manages_a_bond_that_is_left_to_it() {
 }
 
 #[test]
-fn guest_an_address_of_network_manager_goes_to_the_bond_if_it_lets_go_first() {
+fn guest_an_interface_of_network_manager_hands_its_address_over() {
     in_guest_with(
         PACKAGE,
-        "network_manager::guest_an_address_of_network_manager_goes_to_the_bond_if_it_lets_go_first",
+        "network_manager::guest_an_interface_of_network_manager_hands_its_address_over",
         LIMIT,
         || Managed::new().hands_its_address_over(),
+    );
+}
+
+#[test]
+fn guest_an_interface_of_network_manager_is_adopted() {
+    in_guest_with(
+        PACKAGE,
+        "network_manager::guest_an_interface_of_network_manager_is_adopted",
+        LIMIT,
+        || {
+            let managed = Managed::new();
+            managed.is_adopted("ebpf", LEASED);
+            managed.is_adopted("kernel", LEASED);
+            managed.is_put_back_without_a_daemon();
+            managed.gives_a_fixed_address();
+            managed.is_adopted("ebpf", "address = [\"192.168.1.7/24\"");
+        },
     );
 }
 
@@ -93,11 +112,35 @@ impl Managed {
     }
 
     fn leaves_alone(&self) {
+        self.has_let_go();
+        // It has let go of both as they were.
+        assert_eq!(carries_alone(&self.home).len(), 2);
+    }
+
+    fn has_let_go(&self) {
         for name in ["eth0", "wlan0", "bond0"] {
             self.wait_state(name, |state| state == "unmanaged");
         }
-        // It has taken them away before it has answered.
-        assert_eq!(carries_alone(&self.home), Vec::<String>::new());
+    }
+
+    fn is_put_back_without_a_daemon(&self) {
+        Used::new(&self.home, "ebpf").with_the_daemon_killed(|| self.wait_connected());
+    }
+
+    fn is_adopted(&self, driver: &str, said: &str) {
+        let used = Used::new(&self.home, driver);
+        used.without_confirmation(|| self.wait_connected());
+        let written = used.with_confirmation(|| self.has_let_go(), || self.wait_connected());
+        assert!(written.contains(said), "{written}");
+    }
+
+    /// From now on eth0 has one that its administrator wrote down.
+    fn gives_a_fixed_address(&self) {
+        let add = "nmcli connection add type ethernet con-name fixed ifname eth0 ipv4.method manual \
+                   ipv4.addresses 192.168.1.7/24 ipv4.gateway 192.168.1.1 ipv6.method disabled";
+        self.home.laptop.run(&add.split_whitespace().collect::<Vec<_>>()).unwrap();
+        self.home.laptop.run(&["nmcli", "connection", "up", "fixed"]).unwrap();
+        self.wait_connected();
     }
 
     fn gives_a_bond_its_address(self) {
@@ -110,36 +153,39 @@ impl Managed {
         self.wait_connected();
     }
 
-    /// Told of single interfaces, it leaves them as they are; told by its configuration, it clears them.
+    /// Told of single interfaces, it leaves them as they are; told by its configuration, it would clear them.
     fn hands_its_address_over(self) {
         let laptop = &self.home.laptop;
-        let manage = |choice| {
-            for port in ["eth0", "wlan0"] {
-                laptop.run(&["nmcli", "device", "set", port, "managed", choice]).unwrap();
-            }
-        };
-        let mut given = addresses(laptop, "eth0");
-        given.retain(|address| address.starts_with("192.168.1."));
-        let near = End { host: laptop, address: given[0].parse().unwrap() };
-        let stream = Stream::start(near, End { host: &self.home.router, address: Home::gateway() }).unwrap();
-        stream.wait_progress(PATIENCE).unwrap();
-        manage("no");
+        let used = Used::new(&self.home, "ebpf");
         let text = "[bond.bond0]\ndriver = \"ebpf\"\nports = [\"eth0\", \"wlan0\"]\n";
-        let daemon = daemon(&self.home, text, &[("bond0", "eth0")]);
-        assert!(addresses(laptop, "bond0").contains(&given[0]), "{given:?}: {}", daemon.log());
-        stream.wait_progress(PATIENCE).unwrap();
+        let mut daemon = daemon(&self.home, text, &[("bond0", "eth0")]);
+        used.goes_on("the bond is there", "bond0");
         self.home.pull("eth0").unwrap();
         daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
-        stream.wait_progress(PATIENCE).unwrap();
+        used.goes_on("the cable is pulled", "bond0");
         self.home.plug("eth0").unwrap();
         daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+        // Another daemon knows what NetworkManager is to manage again, and what not.
+        daemon.kill9().unwrap();
+        daemon.restart().unwrap();
+        self.start_anew();
+        self.has_let_go();
         daemon.ask(&["down"]).unwrap();
-        stream.wait_progress(PATIENCE).unwrap();
-        assert_eq!(stream.finish().broken, None);
-        // It goes by what it was told last, whatever its configuration says.
-        self.wait_state("eth0", |state| state == "unmanaged");
-        manage("yes");
         self.wait_connected();
+        used.goes_on("the bond is gone", "eth0");
+
+        laptop.run(&["nmcli", "device", "set", "wlan0", "managed", "no"]).unwrap();
+        daemon.ask(&["reload"]).unwrap();
+        daemon.wait_active("bond0", "eth0", PATIENCE).unwrap();
+        daemon.ask(&["down"]).unwrap();
+        self.wait_state("eth0", |state| state == "connected");
+        self.wait_state("wlan0", |state| state == "unmanaged");
+
+        // It was told to manage eth0, and goes by a file nevertheless that is there when it starts.
+        drop(self.manager.take());
+        fs::write(DROP_IN, "[keyfile]\nunmanaged-devices+=interface-name:eth0\n").unwrap();
+        self.manager.replace(Some(start(laptop)));
+        self.wait_state("eth0", |state| state == "unmanaged");
     }
 
     /// The bond, and not its ports.

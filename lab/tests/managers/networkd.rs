@@ -9,6 +9,7 @@ use std::time::Duration;
 use hitless_lab::dhcp::Dnsmasq;
 use hitless_lab::{Daemon, Home, Namespace};
 
+use crate::adopted::Used;
 use crate::machine::{Running, addresses, bus, carries_alone, has_address, in_guest_with, wait_seen};
 use crate::support::*;
 
@@ -33,6 +34,20 @@ fn guest_networkd_leaves_ports_alone() {
 fn guest_networkd_manages_a_bond_that_is_left_to_it() {
     in_guest_with(PACKAGE, "networkd::guest_networkd_manages_a_bond_that_is_left_to_it", LIMIT, || {
         Managed::new().gives_a_bond_its_address();
+    });
+}
+
+#[test]
+fn guest_an_interface_of_networkd_is_adopted() {
+    in_guest_with(PACKAGE, "networkd::guest_an_interface_of_networkd_is_adopted", LIMIT, || {
+        let managed = Managed::new();
+        for driver in ["ebpf", "kernel"] {
+            // Which is how it names itself to servers, unless told otherwise.
+            managed.is_adopted(driver, "dhcp4 = true\nclient-id = \"ff:");
+        }
+        managed.is_put_back_without_a_daemon();
+        managed.gives_a_fixed_address();
+        managed.is_adopted("ebpf", "address = [\"192.168.1.7/24\"");
     });
 }
 
@@ -63,8 +78,10 @@ impl Managed {
 
     fn lends_its_interfaces_to(&self, driver: &str) {
         let text = config("").replace("\"ebpf\"", &format!("\"{driver}\""));
+        let used = Used::new(&self.home, driver);
         let daemon = daemon(&self.home, &text, &[("bond0", "eth0")]);
         self.leaves_alone();
+        used.goes_on("the bond is there", "bond0");
         // A carrier is what it waits for.
         self.home.pull("eth0").unwrap();
         daemon.wait_active("bond0", "wlan0", PATIENCE).unwrap();
@@ -79,14 +96,19 @@ impl Managed {
         daemon.ask(&["down"]).unwrap();
         assert!(!Path::new(DROP_IN).exists());
         self.wait_configured();
+        used.goes_on("the bond is gone", "eth0");
     }
 
     fn leaves_alone(&self) {
+        self.has_let_go();
+        // It lets go of ports when the bond has what they had.
+        assert_eq!(carries_alone(&self.home).len(), 2);
+    }
+
+    fn has_let_go(&self) {
         for name in ["eth0", "wlan0", "bond0"] {
             self.wait_setup(name, "unmanaged");
         }
-        // It takes them away after it has answered: which of them the bond takes over before is a matter of luck.
-        carries_alone(&self.home);
     }
 
     fn gives_a_bond_its_address(self) {
@@ -96,6 +118,29 @@ impl Managed {
         self.start_anew();
         self.has_the_bond(&daemon);
         daemon.ask(&["down"]).unwrap();
+        self.wait_configured();
+    }
+
+    fn is_put_back_without_a_daemon(&self) {
+        Used::new(&self.home, "ebpf").with_the_daemon_killed(|| self.wait_configured());
+    }
+
+    fn is_adopted(&self, driver: &str, said: &str) {
+        let used = Used::new(&self.home, driver);
+        used.without_confirmation(|| self.wait_configured());
+        let written = used.with_confirmation(|| self.has_let_go(), || self.wait_configured());
+        assert!(written.contains(said), "{written}");
+    }
+
+    /// From now on eth0 has one that its administrator wrote down.
+    fn gives_a_fixed_address(&self) {
+        let text =
+            "[Match]\nName=eth0\n[Network]\nAddress=192.168.1.7/24\nGateway=192.168.1.1\nIPv6AcceptRA=no\n";
+        fs::write("/etc/systemd/network/50-wire.network", text).unwrap();
+        self.home.laptop.run(&["networkctl", "reload"]).unwrap();
+        wait_for("eth0 to have a fixed address", || {
+            (addresses(&self.home.laptop, "eth0").first()? == "192.168.1.7").then_some(())
+        });
         self.wait_configured();
     }
 

@@ -1,4 +1,7 @@
-//! Other programs that manage interfaces: told to leave ports alone before one is touched, and told otherwise when bonds go.
+//! Other programs that manage interfaces: told to leave ports alone, and told otherwise when bonds go.
+//!
+//! What an interface has is to be the bond's, and not to be cleared by whoever lets go of it. So it happens in two steps:
+//! before ports are taken, those are told who leave an interface as it is; the others when ports have nothing any more.
 
 use hitless_linux::link::Link;
 
@@ -11,28 +14,34 @@ use crate::managers::{self, Keeper, Kept, Outcome, Places, Told};
 pub(super) struct Others {
     places: Places,
     keeper: Keeper,
+    is_due: bool,
 }
 
 impl Others {
     pub(super) fn new() -> Self {
         let places = Places::default();
-        Self { keeper: Keeper::new(places.clone()), places }
+        Self { keeper: Keeper::new(places.clone()), places, is_due: false }
+    }
+
+    /// Ports of these bonds are about to be taken: what can be told now, without anything being lost, is told.
+    /// [`Others::keep_off`] is due when they have been.
+    pub(super) async fn prepare<'a>(&mut self, bonds: impl Iterator<Item = &'a Bond>) {
+        self.is_due = true;
+        let bonds = united(bonds.map(kept));
+        report(self.keeper.prepare(&bonds).await);
+    }
+
+    /// Is there more to be told as soon as ports have been taken?
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due
     }
 
     /// The ports of these bonds are ours, and nothing else is. A bond whose addresses come from another program is left to
     /// that.
     pub(super) async fn keep_off<'a>(&mut self, bonds: impl Iterator<Item = &'a Bond>) {
+        self.is_due = false;
         let bonds: Vec<Kept> = bonds.map(kept).collect();
-        for Outcome { manager, result } in self.keeper.keep_off(&bonds).await {
-            match result {
-                Ok(Told::Now) => tracing::info!("{manager} knows which interfaces are ours"),
-                Ok(Told::WhenItStarts) => {
-                    tracing::debug!("{manager} will know which interfaces are ours, should it start");
-                }
-                Ok(Told::NotThere | Told::Unchanged) => {}
-                Err(error) => tracing::warn!("{}", chain(&error)),
-            }
-        }
+        report(self.keeper.keep_off(&bonds).await);
     }
 
     /// Does a DHCPv4 client run on this interface? And by what would a server know it, if not by the hardware address?
@@ -53,6 +62,35 @@ impl Others {
             tracing::warn!("{finding}");
         }
     }
+}
+
+fn report(outcomes: Vec<Outcome>) {
+    for Outcome { manager, result } in outcomes {
+        match result {
+            Ok(Told::Now) => tracing::info!("{manager} knows which interfaces are ours"),
+            Ok(Told::WhenItStarts) => {
+                tracing::debug!("{manager} will know which interfaces are ours, should it start");
+            }
+            Ok(Told::NotThere | Told::Unchanged) => {}
+            Err(error) => tracing::warn!("{}", chain(&error)),
+        }
+    }
+}
+
+/// One of each name, with the ports of all: a bond as it is and as it will be.
+fn united(bonds: impl Iterator<Item = Kept>) -> Vec<Kept> {
+    let mut united: Vec<Kept> = Vec::new();
+    for bond in bonds {
+        match united.iter_mut().find(|known| known.bond == bond.bond) {
+            Some(known) => {
+                known.external |= bond.external;
+                let more = bond.interfaces.into_iter().filter(|name| !known.interfaces.contains(name));
+                known.interfaces.extend(more.collect::<Vec<_>>());
+            }
+            None => united.push(bond),
+        }
+    }
+    united
 }
 
 fn kept(bond: &Bond) -> Kept {

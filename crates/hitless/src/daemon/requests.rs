@@ -197,7 +197,7 @@ impl Daemon {
             checked.map_err(|error| Error::PortUnusable { port: port.to_owned(), reason: chain(&error) })?;
         }
         self.change_ports(id, |ports| ports.push(PortPattern::new(port)));
-        self.keep_others_off().await;
+        self.prepare_others(&[]).await;
         self.present_all().await.map_err(|error| failed(&error))?;
         Ok(Check::Attached(port.to_owned()))
     }
@@ -255,12 +255,14 @@ impl Daemon {
         preflight::check(&self.tools, &config)
             .await
             .map_err(|error| Error::Refused { reason: chain(&error) })?;
-        // Before a port is touched; where nothing comes of it, as before.
-        self.others.keep_off(config.bonds.iter()).await;
-        let adopted = self.adopt_config(&config).await;
-        self.keep_others_off().await;
-        self.others.warn_of(self.bonds.values().map(|bond| &bond.config));
-        adopted.map_err(|error| failed(&error))
+        self.prepare_others(&config.bonds).await;
+        self.adopt_config(&config).await.map_err(|error| failed(&error))
+    }
+
+    /// Other managers let go of what these bonds are about to take, besides those there are.
+    pub(super) async fn prepare_others(&mut self, more: &[Bond]) {
+        let bonds = self.bonds.values().map(|bond| &bond.config);
+        self.others.prepare(bonds.chain(more)).await;
     }
 
     /// Other managers know which interfaces are ours now.

@@ -1,8 +1,8 @@
 //! A bond that is built around interfaces in use: on trial until someone confirms it, and else taken apart again.
 //!
 //! What it is to be like is worked out by `adoption`; taking interfaces and giving them back is what it is with any bond.
-//! Here is decided when a trial begins and how it ends. Everything that was in use goes on to be: first the bond, then
-//! other managers are told, who would else take away what is to be moved.
+//! Here is decided when a trial begins and how it ends. Everything that was in use goes on to be, also while other managers
+//! let go of it: see `others`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use hitless_linux::tcp::{Connection, Progress};
 use tokio::sync::oneshot;
 
 use super::bond::BondTask;
+use super::others::Others;
 use super::requests::{Answer, failed, on_trial};
 use super::{Daemon, peers, preflight};
 use crate::adoption::record::{Record, RecordError};
@@ -102,6 +103,10 @@ pub async fn put_back(socket: &Path) -> Result<Option<String>, PutBackError> {
     let (wireless, _events) = hitless_linux::wireless::Wireless::open()?;
     let tools = Tools { netlink: Netlink::requests()?, ledger, wireless: std::rc::Rc::new(wireless) };
     take_apart(&record, &bond, &tools).await?;
+    // Where other bonds are, what others are told of them stays: the next daemon knows what of it is to go.
+    if tools.ledger.borrow().bonds().is_empty() {
+        Others::new().keep_off(std::iter::empty()).await;
+    }
     Ok(Some(bond))
 }
 
@@ -283,8 +288,10 @@ impl Daemon {
         tracing::info!("{name}: built around {}, on trial", plan.from);
         // From here on, whoever comes after us takes it apart.
         self.record.write(&name).map_err(|error| failed(&error))?;
+        self.prepare_others(std::slice::from_ref(&plan.bond)).await;
         if let Err(error) = self.add_bonds(std::slice::from_ref(&plan.bond)).await {
             self.forget_record();
+            self.keep_others_off().await;
             return Err(failed(&error));
         }
         let bond = self.bonds.values_mut().find(|bond| bond.config.name == name);
@@ -319,10 +326,9 @@ impl Daemon {
         }
     }
 
-    /// It carries traffic. Now others may be told, and whoever asked for it is.
+    /// It carries traffic, and others have been told; now whoever asked for it is.
     async fn built(&mut self) {
         self.announce().await;
-        self.keep_others_off().await;
         let now = self.now();
         let Some(trial) = self.trial.take() else { return };
         let Trial { plan, before, file, phase, mut session, waiting } = trial;

@@ -15,15 +15,17 @@ const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 
 /// How long a manager may take to read its files and do what they say.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// Of NetworkManager's reloads: its configuration, not DNS.
 const CONFIGURATION: u32 = 1;
 
 /// Is a manager there?
 pub(super) enum Presence {
-    /// Neither it nor its installation; or it manages another network namespace.
+    /// Neither it nor its installation.
     NotThere,
+    /// It manages another network namespace, and what lies below `/run` may be for that.
+    Elsewhere,
     /// It is installed and does not run.
     Stopped,
     /// It runs.
@@ -32,8 +34,9 @@ pub(super) enum Presence {
 
 /// A manager on the bus.
 pub(super) struct Service {
-    connection: Connection,
-    owner: String,
+    pub(super) connection: Connection,
+    /// Its own name on the bus.
+    pub(super) owner: String,
 }
 
 impl Manager {
@@ -59,11 +62,14 @@ impl Manager {
 pub(super) async fn presence(places: &Places, manager: Manager) -> Presence {
     if let Some((service, pid)) = find(places, manager).await {
         let elsewhere = pid.is_some_and(|pid| is_elsewhere(places, &pid.to_string()));
-        return if elsewhere { Presence::NotThere } else { Presence::Running(service) };
+        return if elsewhere { Presence::Elsewhere } else { Presence::Running(service) };
+    }
+    // It would be started where process 1 is.
+    if is_elsewhere(places, "1") {
+        return Presence::Elsewhere;
     }
     let installed = manager.traces().iter().any(|trace| places.at(trace).exists());
-    // It would be started where process 1 is.
-    if installed && !is_elsewhere(places, "1") { Presence::Stopped } else { Presence::NotThere }
+    if installed { Presence::Stopped } else { Presence::NotThere }
 }
 
 async fn find(places: &Places, manager: Manager) -> Option<(Service, Option<u32>)> {

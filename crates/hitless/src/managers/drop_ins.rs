@@ -4,7 +4,7 @@
 //! sorts before others, since it goes by the first file that fits. A file of the same name below `/etc` takes the place
 //! of either: that is how a user overrules them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,8 +15,14 @@ use super::{KeepError, Kept, Manager, Places};
 /// What systemd-networkd's begin and end with.
 const NETWORK: (&str, &str) = ("00-hitless-", ".network");
 
-/// There while the manager has yet to read what changed. Neither reads a file of such a name.
+/// There while the manager has yet to read what changed, and names what it is to manage again then. Neither reads a file of
+/// such a name.
 const UNREAD: &str = "hitless.unread";
+
+const KEYFILE: &str = "90-hitless.conf";
+
+/// Begins the line that names what NetworkManager has let go of for us.
+const LENT: &str = "# Managed until now:";
 
 const ABOUT: &str = "# hitless uses these interfaces for a bond, and keeps others off them. It removes this file with \
                      the bond:\n# `hitless down`. Nothing else needs it.\n";
@@ -32,7 +38,7 @@ impl Manager {
     /// Is this a file of ours?
     fn owns(self, name: &str) -> bool {
         match self {
-            Self::NetworkManager => name == "90-hitless.conf",
+            Self::NetworkManager => name == KEYFILE,
             Self::Networkd => name.starts_with(NETWORK.0) && name.ends_with(NETWORK.1),
         }
     }
@@ -43,39 +49,64 @@ pub(super) fn network_file(bond: &str) -> String {
     format!("{}{bond}{}", NETWORK.0, NETWORK.1)
 }
 
-/// The files that a manager is to have, and what they say.
-pub(super) fn wanted(manager: Manager, bonds: &[Kept]) -> BTreeMap<String, String> {
+/// The files that a manager is to have, and what they say. `lent` is what it has let go of for these bonds, if that has to be
+/// remembered.
+pub(super) fn wanted(manager: Manager, bonds: &[Kept], lent: &BTreeSet<String>) -> BTreeMap<String, String> {
     match manager {
         _ if bonds.is_empty() => BTreeMap::new(),
-        Manager::NetworkManager => BTreeMap::from([("90-hitless.conf".to_owned(), keyfile(bonds))]),
+        Manager::NetworkManager => BTreeMap::from([(KEYFILE.to_owned(), keyfile(bonds, lent))]),
         Manager::Networkd => bonds.iter().map(|kept| (network_file(&kept.bond), network(kept))).collect(),
     }
 }
 
-fn keyfile(bonds: &[Kept]) -> String {
+fn keyfile(bonds: &[Kept], lent: &BTreeSet<String>) -> String {
     let devices = bonds.iter().flat_map(Kept::names).map(|name| format!("interface-name:{name}"));
     let devices: Vec<_> = devices.collect();
-    format!("{ABOUT}[keyfile]\nunmanaged-devices+={}\n", devices.join(";"))
+    let lent: String = lent.iter().map(|name| format!(" {name}")).collect();
+    let lent = if lent.is_empty() { lent } else { format!("{LENT}{lent}\n") };
+    format!("{ABOUT}{lent}[keyfile]\nunmanaged-devices+={}\n", devices.join(";"))
 }
 
 fn network(kept: &Kept) -> String {
     format!("{ABOUT}[Match]\nName={}\n\n[Link]\nUnmanaged=yes\n", kept.names().join(" "))
 }
 
-/// Makes the manager's files what they are to be, and leaves alone what is not ours. Says whether the manager is still
-/// to read what they say, be it because of an earlier call of an earlier daemon.
-pub(super) fn sync(
+/// What NetworkManager has let go of for us, and was not told to manage again.
+pub(super) fn lent(places: &Places) -> BTreeSet<String> {
+    let directory = places.at(Manager::NetworkManager.directory());
+    let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+    let (keyfile, unread) = (read(KEYFILE), read(UNREAD));
+    let names = keyfile.lines().find_map(|line| line.strip_prefix(LENT)).unwrap_or_default();
+    names.split_whitespace().chain(unread.split_whitespace()).map(str::to_owned).collect()
+}
+
+/// The interfaces that systemd-networkd's file for this bond names already.
+pub(super) fn named(places: &Places, bond: &str) -> BTreeSet<String> {
+    let file = places.at(Manager::Networkd.directory()).join(network_file(bond));
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let names = text.lines().find_map(|line| line.strip_prefix("Name=")).unwrap_or_default();
+    names.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Is there something that the manager is still to be told, be it because of an earlier call of an earlier daemon?
+pub(super) fn is_news(places: &Places, manager: Manager, wanted: &BTreeMap<String, String>) -> bool {
+    let directory = places.at(manager.directory());
+    ours(&directory, manager) != *wanted || directory.join(UNREAD).exists()
+}
+
+/// Makes the manager's files what they are to be, and leaves alone what is not ours. From now on it has to read them, and
+/// to manage `again` then.
+pub(super) fn write_all(
     places: &Places,
     manager: Manager,
     wanted: &BTreeMap<String, String>,
-) -> Result<bool, KeepError> {
+    again: &BTreeSet<String>,
+) -> Result<(), KeepError> {
     let directory = places.at(manager.directory());
     let there = ours(&directory, manager);
     let unread = directory.join(UNREAD);
-    if there == *wanted {
-        return Ok(unread.exists());
-    }
-    write(&unread, "").map_err(failed("write", &unread, manager))?;
+    let names: String = again.iter().map(|name| format!("{name}\n")).collect();
+    write(&unread, &names).map_err(failed("write", &unread, manager))?;
     for name in there.keys().filter(|name| !wanted.contains_key(*name)) {
         let path = directory.join(name);
         fs::remove_file(&path).map_err(failed("remove", &path, manager))?;
@@ -84,7 +115,7 @@ pub(super) fn sync(
         let path = directory.join(name);
         write(&path, text).map_err(failed("write", &path, manager))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// The manager knows what its files say, or will when it starts.

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
 use zbus::message::Type;
-use zbus::{Connection, MessageStream};
+use zbus::{Connection, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
+
+use hitless_core::mac::MacAddr;
 
 use super::*;
 use crate::dbus::testbus::TestBus;
@@ -72,24 +74,39 @@ impl Machine {
 struct FakeManager {
     connection: Connection,
     heard: Arc<Mutex<Vec<String>>>,
+    devices: Devices,
 }
 
+/// NetworkManager's: their names, and whether it manages them.
+type Devices = Arc<Mutex<Vec<(String, bool)>>>;
+
 impl FakeManager {
-    async fn start(machine: &Machine, name: &str, file: &'static str, refuses: bool) -> Self {
+    async fn start(machine: &Machine, name: &str, file: &'static str, refuses: &'static str) -> Self {
         let connection = machine.bus.bus().connect().await.unwrap();
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (heard, devices) = (Arc::new(Mutex::new(Vec::new())), Devices::default());
         let path = machine.path(file);
-        tokio::spawn(serve(connection.clone(), heard.clone(), path, refuses));
+        tokio::spawn(serve(connection.clone(), heard.clone(), devices.clone(), path, refuses));
         connection.request_name(name).await.unwrap();
-        Self { connection, heard }
+        Self { connection, heard, devices }
     }
 
     async fn network_manager(machine: &Machine) -> Self {
-        Self::start(machine, "org.freedesktop.NetworkManager", KEYFILE, false).await
+        Self::start(machine, "org.freedesktop.NetworkManager", KEYFILE, "").await
     }
 
     async fn networkd(machine: &Machine) -> Self {
-        Self::start(machine, "org.freedesktop.network1", NETWORK, false).await
+        Self::start(machine, "org.freedesktop.network1", NETWORK, "").await
+    }
+
+    fn has(self, devices: &[(&str, bool)]) -> Self {
+        *self.devices.lock().unwrap() =
+            devices.iter().map(|(name, managed)| ((*name).to_owned(), *managed)).collect();
+        self
+    }
+
+    fn managed(&self) -> Vec<String> {
+        let devices = self.devices.lock().unwrap();
+        devices.iter().filter(|(_, managed)| *managed).map(|(name, _)| name.clone()).collect()
     }
 
     fn heard(&self) -> Vec<String> {
@@ -97,24 +114,64 @@ impl FakeManager {
     }
 }
 
-async fn serve(connection: Connection, heard: Arc<Mutex<Vec<String>>>, file: PathBuf, mut refuses: bool) {
+/// Refuses the first call of the method `refuses`.
+async fn serve(
+    connection: Connection,
+    heard: Arc<Mutex<Vec<String>>>,
+    devices: Devices,
+    file: PathBuf,
+    mut refuses: &str,
+) {
     let mut stream = MessageStream::from(&connection);
     while let Some(Ok(message)) = stream.next().await {
         if message.message_type() != Type::MethodCall {
             continue;
         }
         let header = message.header();
-        if std::mem::take(&mut refuses) {
+        let (path, member) = (header.path().unwrap(), header.member().unwrap());
+        if member == refuses {
+            refuses = "";
             connection.reply_error(&header, "org.example.Busy", &"not now").await.unwrap();
             continue;
         }
-        let flags: Option<u32> = message.body().deserialize().ok();
-        let flags = flags.map(|flags| flags.to_string()).unwrap_or_default();
-        let (path, member) = (header.path().unwrap(), header.member().unwrap());
         let file = if file.exists() { "with its file" } else { "without" };
-        heard.lock().unwrap().push(format!("{path} {member}({flags}) {file}"));
-        connection.reply(&header, &()).await.unwrap();
+        let hear = |what: String| heard.lock().unwrap().push(format!("{what} {file}"));
+        let number = || path.rsplit('/').next().unwrap().parse::<usize>().unwrap();
+        match member.as_str() {
+            "GetDevices" => {
+                let paths = (0..devices.lock().unwrap().len()).map(object).collect::<Vec<_>>();
+                connection.reply(&header, &paths).await.unwrap();
+            }
+            "Get" => {
+                let (_, property): (String, String) = message.body().deserialize().unwrap();
+                let (name, managed) = devices.lock().unwrap()[number()].clone();
+                let value = if property == "Managed" { Variant::from(managed) } else { Variant::from(name) };
+                connection.reply(&header, &value).await.unwrap();
+            }
+            "Set" => {
+                let (_, property, value): (String, String, OwnedVariant) =
+                    message.body().deserialize().unwrap();
+                let managed = bool::try_from(value).unwrap();
+                let name = {
+                    let mut devices = devices.lock().unwrap();
+                    devices[number()].1 = managed;
+                    devices[number()].0.clone()
+                };
+                hear(format!("{name} {property}={managed}"));
+                connection.reply(&header, &()).await.unwrap();
+            }
+            _ => {
+                let flags: Option<u32> = message.body().deserialize().ok();
+                let flags = flags.map(|flags| flags.to_string()).unwrap_or_default();
+                hear(format!("{path} {member}({flags})"));
+                connection.reply(&header, &()).await.unwrap();
+            }
+        }
     }
+}
+
+fn object(number: usize) -> OwnedObjectPath {
+    OwnedObjectPath::try_from(format!("/org/freedesktop/NetworkManager/Devices/{number}")).unwrap()
 }
 
 fn bond(name: &str, interfaces: &[&str]) -> Kept {
@@ -160,6 +217,97 @@ async fn managers_are_told_once_and_let_go_of() {
     }
 }
 
+const RELOADED: &str = "/org/freedesktop/NetworkManager Reload(1)";
+
+#[tokio::test]
+async fn network_manager_lets_go_of_what_it_manages_and_gets_that_again() {
+    let machine = Machine::new();
+    let all = [("lo", false), ("eth0", true), ("wlan0", false), ("enx2", true), ("eth1", true)];
+    let manager = FakeManager::network_manager(&machine).await.has(&all);
+    let bonds = [bond("bond0", &["eth0", "wlan0", "enx*", "dock0"])];
+    assert_eq!(told(machine.keeper().prepare(&bonds).await)[0], Told::Now);
+    let file = "with its file";
+    let let_go = [
+        format!("eth0 Managed=false {file}"),
+        format!("enx2 Managed=false {file}"),
+        format!("{RELOADED} {file}"),
+    ];
+    assert_eq!(manager.heard(), let_go);
+    let keyfile = machine.read(KEYFILE).unwrap();
+    assert!(keyfile.contains("\n# Managed until now: enx2 eth0\n[keyfile]\n"), "{keyfile}");
+    assert_eq!(told(machine.keeper().keep_off(&bonds).await)[0], Told::Unchanged);
+
+    let more = [bonds[0].clone(), Kept { external: true, ..bond("bond1", &["eth1"]) }];
+    assert_eq!(told(machine.keeper().prepare(&more).await)[0], Told::Now);
+    assert_eq!(manager.managed(), ["eth1"], "it is cleared by the file, and the bond gets nothing of it");
+    manager.heard();
+
+    let fewer = [bond("bond0", &["eth0", "wlan0"])];
+    assert_eq!(told(machine.keeper().keep_off(&fewer).await)[0], Told::Now, "the next daemon");
+    assert_eq!(manager.managed(), ["enx2", "eth1"]);
+    let again = [
+        format!("eth0 Managed=false {file}"),
+        format!("{RELOADED} {file}"),
+        format!("enx2 Managed=true {file}"),
+    ];
+    assert_eq!(manager.heard(), again);
+    assert_eq!(told(machine.keeper().keep_off(&[]).await)[0], Told::Now);
+    assert_eq!(manager.managed(), ["eth0", "enx2", "eth1"], "wlan0 was not managed before");
+    assert_eq!(manager.heard(), [format!("{RELOADED} without"), "eth0 Managed=true without".to_owned()]);
+}
+
+#[tokio::test]
+async fn what_network_manager_refuses_of_devices_keeps_nothing_else() {
+    for (refuses, error) in [("GetDevices", "does not tell"), ("Set", "device set eth0 managed no")] {
+        let machine = Machine::new();
+        let manager = FakeManager::start(&machine, "org.freedesktop.NetworkManager", KEYFILE, refuses).await;
+        let manager = manager.has(&[("eth0", true)]);
+        let outcome = machine.keeper().keep_off(&[bond("bond0", &["eth0"])]).await.remove(0);
+        let said = outcome.result.unwrap_err().to_string();
+        assert!(said.contains(error) && said.contains("not now"), "{said}");
+        assert_eq!(manager.heard(), [format!("{RELOADED} with its file")]);
+    }
+}
+
+#[tokio::test]
+async fn network_manager_is_told_to_manage_again_when_it_can_be() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("/etc/NetworkManager")).unwrap();
+    let manager = FakeManager::network_manager(&machine).await.has(&[("eth0", true)]);
+    let bonds = [bond("bond0", &["eth0"])];
+    drop(machine.keeper().keep_off(&bonds).await);
+    manager.connection.release_name("org.freedesktop.NetworkManager").await.unwrap();
+    assert_eq!(told(machine.keeper().keep_off(&[]).await)[0], Told::WhenItStarts);
+    assert_eq!((machine.read(KEYFILE), manager.managed()), (None, vec![]));
+    manager.connection.request_name("org.freedesktop.NetworkManager").await.unwrap();
+    assert_eq!(told(machine.keeper().keep_off(&[]).await)[0], Told::Now);
+    assert_eq!(manager.managed(), ["eth0"]);
+    assert_eq!(told(machine.keeper().keep_off(&[]).await)[0], Told::Unchanged);
+}
+
+#[tokio::test]
+async fn networkd_hears_of_ports_when_they_have_been_taken() {
+    let machine = Machine::new();
+    let networkd = FakeManager::networkd(&machine).await;
+    let names = || {
+        let text = machine.read(NETWORK).unwrap();
+        text.lines().find(|line| line.starts_with("Name=")).unwrap().to_owned()
+    };
+    let bonds = [bond("bond0", &["eth0"])];
+    let mut keeper = machine.keeper();
+    assert_eq!(told(keeper.prepare(&bonds).await)[1], Told::Now);
+    assert_eq!(names(), "Name=bond0-p bond0");
+    assert_eq!(told(keeper.keep_off(&bonds).await)[1], Told::Now);
+    assert_eq!(names(), "Name=eth0 bond0-p bond0");
+    assert_eq!(told(keeper.prepare(&[bond("bond0", &["eth0", "eth1"])]).await)[1], Told::Unchanged);
+    assert_eq!(networkd.heard().len(), 2);
+    // One that does not run takes nothing from anybody.
+    networkd.connection.release_name("org.freedesktop.network1").await.unwrap();
+    fs::create_dir_all(machine.path("/run/systemd/system")).unwrap();
+    assert_eq!(told(keeper.prepare(&[bond("bond0", &["eth0", "eth1"])]).await)[1], Told::WhenItStarts);
+    assert_eq!(names(), "Name=eth0 eth1 bond0-p bond0");
+}
+
 #[tokio::test]
 async fn a_bond_that_is_managed_elsewhere_stays_there() {
     let machine = Machine::new();
@@ -189,7 +337,7 @@ async fn files_of_bonds_that_are_gone_go_and_others_stay() {
 #[tokio::test]
 async fn what_is_refused_is_said_and_tried_again() {
     let machine = Machine::new();
-    let networkd = FakeManager::start(&machine, "org.freedesktop.network1", NETWORK, true).await;
+    let networkd = FakeManager::start(&machine, "org.freedesktop.network1", NETWORK, "Reload").await;
     let bonds = [bond("bond0", &["eth0"])];
     let mut keeper = machine.keeper();
     let outcome = keeper.keep_off(&bonds).await.pop().unwrap();
@@ -211,6 +359,9 @@ async fn managers_of_other_namespaces_are_told_nothing() {
     let bonds = [bond("bond0", &["eth0"])];
     assert_eq!(told(machine.keeper().keep_off(&bonds).await), [Told::NotThere; 2]);
     assert_eq!((networkd.heard(), machine.read(NETWORK)), (vec![], None));
+    machine.write(NETWORK, "another daemon's");
+    assert_eq!(told(machine.keeper().keep_off(&[]).await), [Told::NotThere; 2]);
+    assert!(machine.read(NETWORK).is_some(), "it is for the manager of that namespace");
 }
 
 #[tokio::test]
@@ -260,6 +411,21 @@ fn what_others_do_to_ports_is_found_and_named() {
          that it begins with a higher number, or exclude the port in its `[Match]`",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn networkds_lease_tells_who_it_is_to_servers() {
+    let machine = Machine::new();
+    assert_eq!(client_id(&machine.places(), "eth0", 3, MacAddr([2, 0, 0, 0, 0, 1])), None);
+    machine.write("/run/systemd/netif/leases/3", "ADDRESS=192.0.2.5\nCLIENTID=ff00a0010200030001\n");
+    assert_eq!(
+        client_id(&machine.places(), "eth0", 3, MacAddr([2, 0, 0, 0, 0, 1])),
+        Some(vec![0xff, 0, 0xa0, 1, 2, 0, 3, 0, 1])
+    );
+    for other in ["ff0x", "01020000000001"] {
+        machine.write("/run/systemd/netif/leases/3", &format!("CLIENTID={other}\n"));
+        assert_eq!(client_id(&machine.places(), "eth0", 3, MacAddr([2, 0, 0, 0, 0, 1])), None);
+    }
 }
 
 #[test]
