@@ -33,6 +33,8 @@ pub struct Wish<'a> {
     pub driver: DriverChoice,
     /// Our end of the connection that has to go on.
     pub session: Option<SocketAddr>,
+    /// Does NetworkManager run?
+    pub network_manager: bool,
     /// The names of all interfaces that there are.
     pub taken: &'a [String],
     /// Name servers that go with the interfaces, and would be forgotten with their addresses.
@@ -83,6 +85,17 @@ pub enum PlanError {
         /// The interface.
         port: String,
     },
+    /// Nobody would make the station join its network again.
+    #[error(
+        "{port} carries this session over Wi-Fi that NetworkManager has joined, and hitless knows no network for it: write \
+         [[wifi.{port}.network]] into {file} first, or come by the cable"
+    )]
+    UnknownNetwork {
+        /// The station.
+        port: String,
+        /// The configuration file.
+        file: String,
+    },
     /// The session uses an address that stays with its interface.
     #[error(
         "this session goes by {0}, which is an address of the link and would stay behind: come by another address"
@@ -105,7 +118,7 @@ pub enum WriteError {
     #[error(transparent)]
     Config(#[from] LoadError),
     /// The kernel refused.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {}: the trial goes on; mend that, and confirm again", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -128,11 +141,14 @@ pub fn plan(wish: &Wish<'_>, text: &str, file: &str) -> Result<Plan, PlanError> 
     let config = config::parse(&joined(text, &section.text), file).map_err(invalid)?;
     // It was put there by us, under a name that the rest does not have: otherwise it would be told as an error.
     let Some(built) = config.bond(&bond).cloned() else { return Err(PlanError::NoPorts) };
+    if from.wireless && wish.network_manager && !knows_network(from, &config) {
+        return Err(PlanError::UnknownNetwork { port: from.link.name.clone(), file: file.to_owned() });
+    }
     let moved =
         || wish.ports.iter().flat_map(|port| &port.addresses).filter(|address| !is_of_the_link(address));
     Ok(Plan {
         bond: built,
-        notes: notes(wish, section.notes),
+        notes: notes(wish, &config, section.notes),
         config,
         from: from.link.name.clone(),
         mac,
@@ -150,7 +166,11 @@ pub fn plan(wish: &Wish<'_>, text: &str, file: &str) -> Result<Plan, PlanError> 
 /// When the file cannot be read or written, or the section no longer goes with it. It is as it was then.
 pub fn write(path: &Path, section: &str) -> Result<(), WriteError> {
     // A symlink is the user's, and stays one.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = match path.canonicalize() {
+        Ok(path) => path,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => path.to_owned(),
+        Err(source) => return Err(WriteError::Write { path: path.to_owned(), source }),
+    };
     let text = config::text(&path)?;
     let text = joined(&text, section);
     config::parse(&text, &path.display().to_string()).map_err(LoadError::from)?;
@@ -203,7 +223,13 @@ fn free_name(wish: &Wish<'_>, text: &str) -> String {
     names.take(wish.taken.len() + text.len() + 1).find(is_free).unwrap_or_default()
 }
 
-fn notes(wish: &Wish<'_>, mut notes: Vec<String>) -> Vec<String> {
+/// Is there a network that the station is to join?
+fn knows_network(port: &InUse, config: &Config) -> bool {
+    let written = config.wifi.get(&port.link.name).is_some_and(|wifi| !wifi.networks.is_empty());
+    written || port.known_network
+}
+
+fn notes(wish: &Wish<'_>, config: &Config, mut notes: Vec<String>) -> Vec<String> {
     if let Some(session) =
         wish.session.map(|session| session.ip()).filter(|session| holder(wish, *session).is_none())
     {
@@ -211,7 +237,7 @@ fn notes(wish: &Wish<'_>, mut notes: Vec<String>) -> Vec<String> {
             "this session goes by {session}, which is of none of these interfaces: that it goes on says nothing of them"
         ));
     }
-    for port in wish.ports.iter().filter(|port| port.wireless && !port.known_network) {
+    for port in wish.ports.iter().filter(|port| port.wireless && !knows_network(port, config)) {
         notes.push(format!(
             "{0} is Wi-Fi, and hitless knows no network for it: hitless wifi connect --port {0} SSID",
             port.link.name

@@ -43,7 +43,10 @@ fn replace(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
         DirBuilder::new().recursive(true).mode(rights.directory).create(directory)?;
     }
-    let new = path.with_extension("new");
+    // A name that nobody else has use for.
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".hitless-new");
+    let new = path.with_file_name(name);
     remove(&new)?;
     // It is never there with more rights than it is to have.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE.file).open(&new)?;

@@ -382,6 +382,11 @@ pub fn has_client(places: &Places, interface: &str) -> bool {
         .any(|process| clients::asks_for_ipv4(process) && clients::interfaces(process).contains(&interface))
 }
 
+/// Does NetworkManager run in this network namespace?
+pub fn network_manager_runs(places: &Places) -> bool {
+    processes::of_this_network(places).iter().any(|process| process.program() == "NetworkManager")
+}
+
 /// By what a DHCPv4 server knows this interface (with this index and hardware address), which a client on it has an address
 /// for: its client identifier; `None`: the hardware address, as far as that can be told.
 pub fn client_id(places: &Places, interface: &str, index: u32, mac: MacAddr) -> Option<Vec<u8>> {

@@ -67,7 +67,15 @@ fn default_via(gateway: &str, port: &InUse) -> Route {
 }
 
 fn wish(ports: &[InUse]) -> Wish<'_> {
-    Wish { ports, bond: None, driver: DriverChoice::Auto, session: None, taken: &[], dns: Dns::default() }
+    Wish {
+        ports,
+        bond: None,
+        driver: DriverChoice::Auto,
+        session: None,
+        network_manager: false,
+        taken: &[],
+        dns: Dns::default(),
+    }
 }
 
 fn planned(ports: &[InUse]) -> Plan {
@@ -212,6 +220,16 @@ fn the_interface_in_use_is_the_one_of_the_session_or_of_the_best_route() {
     let ports = [port("eth0", 2, &["192.0.2.5/24", "fe80::1/64"])];
     let by_link = Wish { session: Some("[fe80::1]:22".parse().unwrap()), ..wish(&ports) };
     assert!(matches!(plan(&by_link, "", FILE), Err(PlanError::LinkLocal(_))));
+}
+
+#[test]
+fn wifi_that_networkmanager_has_joined_is_not_cut_off() {
+    let ports = [port("wlan0", 3, &["192.0.2.6/24"])];
+    let managed = Wish { network_manager: true, ..wish(&ports) };
+    let error = plan(&managed, "", FILE).unwrap_err();
+    assert!(error.to_string().contains("[[wifi.wlan0.network]] into hitless.toml"), "{error}");
+    let known = "[[wifi.wlan0.network]]\nssid = \"home\"\nsecurity = \"open\"\n";
+    assert_eq!(plan(&managed, known, FILE).unwrap().notes, [""; 0]);
 }
 
 #[test]

@@ -50,6 +50,11 @@ impl Others {
         (managers::has_client(&self.places, &link.name), id)
     }
 
+    /// Does NetworkManager run here?
+    pub(super) fn network_manager_runs(&self) -> bool {
+        managers::network_manager_runs(&self.places)
+    }
+
     /// Those that cannot be told, and what the user can do about them.
     pub(super) fn findings(&self, bond: &Bond) -> Vec<String> {
         managers::findings(&self.places, &[kept(bond)]).iter().map(ToString::to_string).collect()

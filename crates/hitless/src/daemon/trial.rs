@@ -231,6 +231,7 @@ impl Daemon {
                 hitless_api::Driver::Ebpf => DriverChoice::Ebpf,
             }),
             session: new.session.as_ref().and_then(|session| end(&session.local)),
+            network_manager: self.others.network_manager_runs(),
             taken: &taken,
             dns: told_by_managers(),
         };
@@ -288,6 +289,8 @@ impl Daemon {
         tracing::info!("{name}: built around {}, on trial", plan.from);
         // From here on, whoever comes after us takes it apart.
         self.record.write(&name).map_err(|error| failed(&error))?;
+        // What is to be joined may have been written only now.
+        self.stations.configure(plan.config.wifi.clone());
         self.prepare_others(std::slice::from_ref(&plan.bond)).await;
         if let Err(error) = self.add_bonds(std::slice::from_ref(&plan.bond)).await {
             self.forget_record();
@@ -357,13 +360,16 @@ impl Daemon {
     }
 
     fn describe(&self, plan: &Plan, file: &Path, within: Duration) -> Adoption {
+        // With two radios each port keeps its own, whatever was asked for.
+        let bond = self.bonds.values().find(|bond| bond.config.name == plan.bond.name);
+        let mac = bond.and_then(|bond| bond.snapshot().mac);
         let mut notes = plan.notes.clone();
         notes.extend(self.others.findings(&plan.bond));
         Adoption {
             bond: plan.bond.name.clone(),
             ports: plan.bond.options.ports.iter().map(ToString::to_string).collect(),
             from: plan.from.clone(),
-            mac: plan.mac.to_string(),
+            mac: mac.unwrap_or(plan.mac).to_string(),
             addresses: plan.addresses.iter().map(|(address, length)| format!("{address}/{length}")).collect(),
             gateways: plan.gateways.iter().map(ToString::to_string).collect(),
             confirm_within_s: within.as_secs(),
@@ -494,7 +500,11 @@ fn progress(bond: &BondTask, late: bool) -> Building {
     if snapshot.carrier && bond.under_way == 0 {
         return Building::Done;
     }
-    if late { Building::Failed("it does not carry traffic".to_owned()) } else { Building::UnderWay }
+    if late {
+        Building::Failed(format!("no traffic could be carried within {} s", BUILDING.as_secs()))
+    } else {
+        Building::UnderWay
+    }
 }
 
 fn refused(snapshot: &Snapshot) -> Option<(&str, String)> {

@@ -13,7 +13,7 @@ use hitless_linux::wireless::InterfaceKind;
 
 use super::{DriverError, Tools};
 use crate::causes::chain;
-use crate::config::Bond;
+use crate::config::{Bond, Dhcp4};
 use crate::ledger::Found;
 
 /// The bond that an interface is taken for.
@@ -31,11 +31,17 @@ pub(super) struct Terms {
     sized: bool,
     /// Do ports change their addresses while they are up?
     follow: bool,
+    /// Does the bond ask for an address itself?
+    asks: bool,
 }
 
 impl Terms {
     pub(super) fn of(config: &Bond) -> Self {
-        Self { sized: config.ip.mtu.is_some(), follow: config.options.fail_over_mac == FailOverMac::Follow }
+        Self {
+            sized: config.ip.mtu.is_some(),
+            follow: config.options.fail_over_mac == FailOverMac::Follow,
+            asks: matches!(config.ip.dhcp4, Dhcp4::On(_)),
+        }
     }
 }
 
@@ -191,7 +197,9 @@ async fn take_addresses(tools: &Tools, target: For<'_>, taken: &mut Taken) -> Re
             note_belongings(tools, target, link.index, belongings)?;
             let moved = taken.moved.insert(tools.netlink.take_over(link.index, target.index).await?);
             tracing::info!(port = link.name, bond = target.bond, "addresses and routes moved to the bond");
-            warn_of_leases(link, target, moved);
+            if !target.terms.asks {
+                warn_of_leases(link, target, moved);
+            }
             if !target.terms.sized {
                 tools.netlink.set_mtu(target.index, link.mtu).await?;
             }
