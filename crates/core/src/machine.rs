@@ -239,7 +239,9 @@ impl Machine {
         };
         let Some(port) = self.ports.get_mut(&id) else { return };
         port.path.hear(now, evidence, target, role, &self.config.probes);
-        if let Heard::Answer { from, owner, to } = heard {
+        if let Heard::Answer { from, owner, to } = heard
+            && now >= port.trusted_from
+        {
             let ours = [port.address(), port.nobody()];
             if role == Role::Active {
                 self.note_owner(from, owner);
@@ -613,7 +615,9 @@ impl Machine {
         for (id, port) in &mut self.ports {
             match port.proof {
                 Proof::Asking(_) if !asked.contains(id) => port.proof = Proof::Missing,
-                Proof::Missing if asked.contains(id) => port.proof = Proof::begin(now, targets.clone()),
+                Proof::Missing if asked.contains(id) => {
+                    port.proof = Proof::begin(now.max(port.trusted_from), targets.clone());
+                }
                 Proof::Missing | Proof::Asking(_) | Proof::Given | Proof::Other(_) => {}
             }
         }

@@ -31,6 +31,10 @@ use crate::time::Instant;
 /// what is for a shared address to the port that asked.
 const ANSWER_TIME: Duration = Duration::from_millis(20);
 
+/// How long answers may be on their way that were given in the network that a station has just left. They say nothing of
+/// the one that it has joined.
+pub(crate) const STRAY_ANSWERS: Duration = Duration::from_millis(30);
+
 /// The waits between pairs of questions; the last one repeats.
 const WAITS: [Duration; 5] = [
     Duration::from_millis(50),

@@ -26,6 +26,8 @@ pub(super) struct Port {
     pub(super) link: Link,
     pub(super) path: Path,
     pub(super) proof: Proof,
+    /// From when on answers are of the network that it is in.
+    pub(super) trusted_from: Instant,
     pub(super) radio: Radio,
     /// Is the interface part of the bond?
     pub(super) attached: Goal<bool>,
@@ -51,6 +53,7 @@ impl Port {
             link: Link::default(),
             path: Path::default(),
             proof: Proof::default(),
+            trusted_from: Instant::EPOCH,
             radio: Radio::default(),
             attached: Goal::reached(false, Backoff::SLOW),
             mac,

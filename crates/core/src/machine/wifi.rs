@@ -7,7 +7,7 @@ use super::{Machine, Port};
 use crate::config::SameSegment;
 use crate::event::{Notice, OtherSegment, PortId};
 use crate::mac::MacAddr;
-use crate::proof::Proof;
+use crate::proof::{Proof, STRAY_ANSWERS};
 use crate::radio::News;
 use crate::time::Instant;
 use crate::wifi::Station;
@@ -21,8 +21,13 @@ impl Machine {
         if other_network {
             // What was shown in one network says nothing of another.
             port.proof = Proof::Missing;
+            port.trusted_from = now + STRAY_ANSWERS;
             port.radio
                 .stray(known && self.active == Some(id) && self.config.same_segment != SameSegment::Off);
+        }
+        if other_network && self.active == Some(id) {
+            // Nor does what was heard on it say anything of other ports.
+            self.owners.clear();
         }
         if joined {
             // The access point has told switches that the station is behind it.
