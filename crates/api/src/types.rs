@@ -82,6 +82,10 @@ pub struct Dhcp {
     pub expires_in_s: Option<u64>,
     /// In seconds.
     pub renews_in_s: Option<u64>,
+    /// Time servers.
+    pub ntp: Vec<String>,
+    /// What the server calls this host.
+    pub hostname: Option<String>,
 }
 
 /// Addresses by DHCPv6.

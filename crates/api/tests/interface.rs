@@ -63,6 +63,8 @@ fn full_bond() -> Bond {
             server: text("192.0.2.1"),
             expires_in_s: Some(3600),
             renews_in_s: Some(1800),
+            ntp: vec!["192.0.2.1".to_owned()],
+            hostname: text("laptop"),
         }),
         dhcp6: Some(Dhcp6 {
             state: "bound".to_owned(),
@@ -127,6 +129,8 @@ fn empty_bond() -> Bond {
         server: None,
         expires_in_s: None,
         renews_in_s: None,
+        ntp: Vec::new(),
+        hostname: None,
         ..dhcp
     });
     let dhcp6 = bond.dhcp6.map(|dhcp6| Dhcp6 {

@@ -86,7 +86,7 @@ fn status_is_exactly_this() {
             "last_failover": { "from": "wlan0", "to": "eth0", "cause": "better_port", "took_us": 612 },
             "dhcp": {
                 "state": "bound", "address": "192.168.1.55", "server": "192.168.1.1", "expires_in_s": 3599,
-                "renews_in_s": 1799
+                "renews_in_s": 1799, "ntp": ["192.168.1.1"], "hostname": "laptop"
             },
             "dhcp6": {
                 "state": "bound", "address": "fd00:1::1c5", "prefix": "2001:db8:7::/56", "server": "fe80::1",

@@ -141,6 +141,10 @@ pub struct Snapshot {
     pub renews_in: Option<Duration>,
     /// How often the present question was sent.
     pub tries: u32,
+    /// Time servers that go with the address.
+    pub ntp: Vec<Ipv4Addr>,
+    /// What the server calls us.
+    pub hostname: Option<String>,
 }
 
 /// What the world is told of the client.

@@ -129,7 +129,15 @@ fn lease(dhcp: &Dhcp) -> String {
     if let Some(seconds) = dhcp.expires_in_s {
         said += &format!(", {seconds} s left");
     }
-    said
+    said + &time_servers(&dhcp.ntp)
+}
+
+fn time_servers(ntp: &[String]) -> String {
+    if ntp.is_empty() {
+        return String::new();
+    }
+    let ntp: Vec<_> = ntp.iter().map(|server| clean(server)).collect();
+    format!(", time from {}", ntp.join(", "))
 }
 
 fn lease6(dhcp6: &Dhcp6) -> String {
@@ -147,11 +155,7 @@ fn lease6(dhcp6: &Dhcp6) -> String {
     if let Some(server) = &dhcp6.server {
         said += &format!(", from {}", clean(server));
     }
-    if !dhcp6.ntp.is_empty() {
-        let ntp: Vec<_> = dhcp6.ntp.iter().map(|server| clean(server)).collect();
-        said += &format!(", time from {}", ntp.join(", "));
-    }
-    said
+    said + &time_servers(&dhcp6.ntp)
 }
 
 fn change(failover: &Failover) -> String {

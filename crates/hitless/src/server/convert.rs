@@ -75,6 +75,8 @@ fn lease(client: &dhcp::Snapshot) -> api::Dhcp {
         server: client.server.map(|server| server.to_string()),
         expires_in_s: seconds(client.expires_in),
         renews_in_s: seconds(client.renews_in),
+        ntp: client.ntp.iter().map(ToString::to_string).collect(),
+        hostname: client.hostname.clone(),
     }
 }
 

@@ -140,6 +140,8 @@ fn dhcp(facts: &mut Facts, address: Option<&str>) {
         server: None,
         expires_in_s: None,
         renews_in_s: None,
+        ntp: Vec::new(),
+        hostname: None,
     });
 }
 

@@ -362,6 +362,8 @@ pub(crate) fn bonds() -> Vec<Bond> {
             server: text("192.168.1.1"),
             expires_in_s: Some(3599),
             renews_in_s: Some(1799),
+            ntp: vec!["192.168.1.1".to_owned()],
+            hostname: text("laptop"),
         }),
         dhcp6: Some(Dhcp6 {
             state: "bound".to_owned(),

@@ -25,6 +25,8 @@ impl Client {
             expires_in: self.lease().and_then(|lease| lease.remaining(now)),
             renews_in: self.renews_at().map(|at| at.since(now)),
             tries: self.exchange().map_or(0, |exchange| exchange.tries),
+            ntp: self.lease().map(|lease| lease.parameters.ntp.clone()).unwrap_or_default(),
+            hostname: self.lease().and_then(|lease| lease.parameters.hostname.clone()),
         }
     }
 
