@@ -30,6 +30,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use hitless_api::Verdict;
 use hitless_core::config::FailOverMac;
 use hitless_core::event::Notice;
 use hitless_core::time::Instant;
@@ -147,6 +148,8 @@ struct Daemon {
     work: FuturesUnordered<Work>,
     replies: Vec<PendingReply>,
     trial: Option<Trial>,
+    /// How the last one ended, of which bond: for who asks too late.
+    last_verdict: Option<(String, Verdict)>,
     record: Record,
     pace: Pace,
     alarm: Alarm,
@@ -173,6 +176,8 @@ enum Woken {
 impl Daemon {
     async fn start(options: RunOptions) -> Result<Self, RunError> {
         privilege::require_net_admin()?;
+        let intended = options.config.load().ok();
+        intended.as_ref().map_or(Ok(()), check_privileges)?;
         let (server, requests) = Server::bind(&options.socket)?;
         let (netlink, links) = Netlink::open()?;
         let (wireless_requests, wireless) = Wireless::open()?;
@@ -180,7 +185,7 @@ impl Daemon {
         let tools = Tools { netlink, ledger, wireless: Rc::new(wireless_requests) };
         let record = Record::of(&options.socket);
         // Also where the configuration is wrong: nobody may be reached until this is put right.
-        trial::end_trial_of_before(&record, &tools, options.config.load().ok().as_ref()).await;
+        trial::end_trial_of_before(&record, &tools, intended.as_ref()).await;
         let is_first = tools.ledger.borrow().bonds().is_empty();
         let config = options.config.load_at_start(is_first)?;
         check_privileges(&config)?;
@@ -208,6 +213,7 @@ impl Daemon {
             work: FuturesUnordered::new(),
             replies: Vec::new(),
             trial: None,
+            last_verdict: None,
             record,
             pace: Pace::default(),
             alarm: Alarm::new()?,

@@ -407,16 +407,21 @@ impl Daemon {
             Some(id) => self.remove_bond(id).await,
             None => Ok(()),
         };
-        let completed = self.restore_ports().await;
-        self.settle_names().await;
-        // What the bond could not give back may be there by now.
-        if let Some(error) = removed.err().filter(|_| !completed) {
-            let error = chain(&error);
-            tracing::error!("{name}: not everything is as it was: {error}");
-            return self.trial_ended(false, &format!("{why}; not everything is as it was: {error}"));
+        if let Err(error) = removed {
+            tracing::error!("{name}: {}", chain(&error));
         }
-        self.forget_record();
-        self.trial_ended(false, &format!("{why}; everything is as it was"));
+        // What the bond could not give back may be there all the same.
+        let is_whole = self.restore_ports().await;
+        self.settle_names().await;
+        if is_whole {
+            self.forget_record();
+            self.trial_ended(false, &format!("{why}; everything is as it was"));
+        } else {
+            self.trial_ended(
+                false,
+                &format!("{why}; not everything is as it was: the daemon's log says what"),
+            );
+        }
     }
 
     /// Somebody may have removed the bond, or something of it, and with it what it was to give back. Is all there now?
@@ -439,18 +444,19 @@ impl Daemon {
     }
 
     pub(super) fn await_trial(&mut self, bond: &str, reply: oneshot::Sender<Answer>) {
-        match &mut self.trial {
-            Some(trial) if trial.plan.bond.name == bond => trial.waiting.push(reply),
-            Some(_) | None => {
-                let error = Error::Refused { reason: format!("{bond} is not on trial") };
-                drop(reply.send(Err(error)));
-            }
+        if let Some(trial) = self.trial.as_mut().filter(|trial| trial.plan.bond.name == bond) {
+            return trial.waiting.push(reply);
         }
+        let ended = self.last_verdict.as_ref().filter(|(last, _)| last == bond);
+        let not_on_trial = || Error::Refused { reason: format!("{bond} is not on trial") };
+        let answer = ended.map(|(_, verdict)| Reply::Verdict(verdict.clone())).ok_or_else(not_on_trial);
+        drop(reply.send(answer));
     }
 
     fn trial_ended(&mut self, confirmed: bool, text: &str) {
         let Some(trial) = self.trial.take() else { return };
         let verdict = Verdict { confirmed, text: text.to_owned() };
+        self.last_verdict = Some((trial.plan.bond.name, verdict.clone()));
         for reply in trial.waiting {
             drop(reply.send(Ok(Reply::Verdict(verdict.clone()))));
         }
