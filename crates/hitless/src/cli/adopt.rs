@@ -207,13 +207,12 @@ async fn rescue(socket: &Path, adoption: Option<&Adoption>) -> Result<Verdict, F
         config.is_ok_and(|config| config.bond(&adoption.bond).is_some())
     });
     if is_kept {
-        return verdict(true, "the daemon was killed just after it was confirmed; the bond stays");
+        return verdict(true, "the daemon ended just after it was confirmed; the bond stays");
     }
     match put_back(socket).await {
-        Ok(_) => verdict(false, "the daemon was killed; everything is as it was"),
+        Ok(_) => verdict(false, "the daemon ended; everything is as it was"),
         Err(error) => {
-            let message =
-                format!("the daemon was killed, and not everything is as it was: {}", chain(&error));
+            let message = format!("the daemon ended, and not everything is as it was: {}", chain(&error));
             Err(Failure::new(Exit::Failed, message).hint("the next start of the daemon tries again"))
         }
     }
