@@ -55,6 +55,12 @@ pub enum ClientId {
 }
 
 impl ClientId {
+    /// The identifier made of an IAID and a DUID that these octets are (RFC 4361 section 6.1); `None`: it is of another kind.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let ([TYPE_DUID, iaid @ ..], duid) = octets.split_first_chunk::<5>()? else { return None };
+        Some(Self::Duid { iaid: u32::from_be_bytes(*iaid), duid: Duid::new(duid).ok()? })
+    }
+
     pub(super) fn octets(&self, chaddr: MacAddr) -> Vec<u8> {
         match self {
             Self::Duid { iaid, duid } => [&[TYPE_DUID][..], &iaid.to_be_bytes(), duid.octets()].concat(),

@@ -1,15 +1,12 @@
 //! Checks of what a bond gets by DHCP.
 
-use hitless_core::dhcp::Duid;
+use hitless_core::dhcp;
 
 use super::options;
 use super::raw::{self, At};
 use super::report::Problem;
 use super::secret::from_hex;
 use super::{ClientId, Dhcp4, Dhcp6Config, DhcpConfig};
-
-/// The type of a client identifier made of an IAID and a DUID (RFC 4361 section 6.1).
-const TYPE_DUID: u8 = 0xff;
 
 /// The longest name that a server is told (RFC 2132, section 3.14: the option's length is an octet).
 const LONGEST_HOSTNAME: usize = 255;
@@ -73,11 +70,9 @@ fn client_id(at: &At<String>, problems: &mut Vec<Problem>) -> ClientId {
         _ => {}
     }
     let octets = from_hex(&at.value.replace(':', "")).unwrap_or_default();
-    let given = match octets.split_first_chunk() {
-        Some(([TYPE_DUID, a, b, c, d], duid)) => Duid::new(duid)
-            .ok()
-            .map(|duid| ClientId::Given { iaid: u32::from_be_bytes([*a, *b, *c, *d]), duid }),
-        Some(_) | None => None,
+    let given = match dhcp::ClientId::from_octets(&octets) {
+        Some(dhcp::ClientId::Duid { iaid, duid }) => Some(ClientId::Given { iaid, duid }),
+        Some(dhcp::ClientId::Mac) | None => None,
     };
     if given.is_none() {
         problems.push(

@@ -15,12 +15,14 @@ pub(super) struct Others {
     places: Places,
     keeper: Keeper,
     is_due: bool,
+    /// What went wrong since ports were last about to be taken.
+    complaints: Vec<String>,
 }
 
 impl Others {
     pub(super) fn new() -> Self {
         let places = Places::default();
-        Self { keeper: Keeper::new(places.clone()), places, is_due: false }
+        Self { keeper: Keeper::new(places.clone()), places, is_due: false, complaints: Vec::new() }
     }
 
     /// Ports of these bonds are about to be taken: what can be told now, without anything being lost, is told.
@@ -28,7 +30,7 @@ impl Others {
     pub(super) async fn prepare<'a>(&mut self, bonds: impl Iterator<Item = &'a Bond>) {
         self.is_due = true;
         let bonds = united(bonds.map(kept));
-        report(self.keeper.prepare(&bonds).await);
+        self.complaints = report(self.keeper.prepare(&bonds).await);
     }
 
     /// Is there more to be told as soon as ports have been taken?
@@ -41,7 +43,9 @@ impl Others {
     pub(super) async fn keep_off<'a>(&mut self, bonds: impl Iterator<Item = &'a Bond>) {
         self.is_due = false;
         let bonds: Vec<Kept> = bonds.map(kept).collect();
-        report(self.keeper.keep_off(&bonds).await);
+        self.complaints.extend(report(self.keeper.keep_off(&bonds).await));
+        // Who cannot be told says the same each time.
+        self.complaints.dedup();
     }
 
     /// Does a DHCPv4 client run on this interface? And by what would a server know it, if not by the hardware address?
@@ -55,9 +59,10 @@ impl Others {
         managers::network_manager_runs(&self.places)
     }
 
-    /// Those that cannot be told, and what the user can do about them.
+    /// Those that cannot be told, or were not, and what the user can do about them.
     pub(super) fn findings(&self, bond: &Bond) -> Vec<String> {
-        managers::findings(&self.places, &[kept(bond)]).iter().map(ToString::to_string).collect()
+        let found = managers::findings(&self.places, &[kept(bond)]);
+        self.complaints.iter().cloned().chain(found.iter().map(ToString::to_string)).collect()
     }
 
     /// Names those that cannot be told, and what the user can do about them.
@@ -69,7 +74,9 @@ impl Others {
     }
 }
 
-fn report(outcomes: Vec<Outcome>) {
+/// Says what became of it; what went wrong is returned.
+fn report(outcomes: Vec<Outcome>) -> Vec<String> {
+    let mut complaints = Vec::new();
     for Outcome { manager, result } in outcomes {
         match result {
             Ok(Told::Now) => tracing::info!("{manager} knows which interfaces are ours"),
@@ -77,9 +84,14 @@ fn report(outcomes: Vec<Outcome>) {
                 tracing::debug!("{manager} will know which interfaces are ours, should it start");
             }
             Ok(Told::NotThere | Told::Unchanged) => {}
-            Err(error) => tracing::warn!("{}", chain(&error)),
+            Err(error) => {
+                let complaint = chain(&error);
+                tracing::warn!("{complaint}");
+                complaints.push(complaint);
+            }
         }
     }
+    complaints
 }
 
 /// One of each name, with the ports of all: a bond as it is and as it will be.

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use hitless_core::dhcp::ClientId;
 use hitless_core::mac::MacAddr;
 
 use super::Places;
@@ -13,9 +14,6 @@ use crate::config::secret::from_hex;
 
 /// The type of an identifier made of an IAID and a DUID (RFC 4361 section 6.1).
 const TYPE_DUID: u8 = 0xff;
-
-/// An IAID has four octets, a DUID at least three.
-const LEAST: usize = 8;
 
 /// The client identifier; `None`: the hardware address, as far as that can be told.
 pub(super) fn of(places: &Places, interface: &str, index: u32, mac: MacAddr) -> Option<Vec<u8>> {
@@ -41,7 +39,7 @@ fn of_networkd(places: &Places, index: u32) -> Option<Vec<u8>> {
     let lease = fs::read_to_string(places.at(&format!("/run/systemd/netif/leases/{index}"))).ok()?;
     let id = from_hex(lease.lines().find_map(|line| line.strip_prefix("CLIENTID="))?)?;
     // It may also have been told to go by the hardware address.
-    (id.first() == Some(&TYPE_DUID) && id.len() >= LEAST).then_some(id)
+    ClientId::from_octets(&id).is_some().then_some(id)
 }
 
 /// With `-i`, as ifupdown starts it, dhclient goes by the DUID that it keeps with its leases.
