@@ -97,8 +97,8 @@ impl Namespace {
         })?
     }
 
-    /// The same for the daemon, with /etc and /run of its own that begin as the machine's: what it writes there is for
-    /// nobody else to see, and gone with it. `place` is an empty directory for that. (A guest's /etc is nobody else's anyway.)
+    /// The same for the daemon, with a host name, /etc and /run of its own that begin as the machine's: what it writes
+    /// there is for nobody else to see, and gone with it. `place` is an empty directory for that. (A guest's /etc is nobody else's anyway.)
     ///
     /// # Errors
     ///
@@ -107,6 +107,9 @@ impl Namespace {
         use std::os::unix::process::CommandExt as _;
         command.process_group(0);
         self.within(|| {
+            // A network may give a name to a host that has none.
+            unshare(CloneFlags::CLONE_NEWUTS).context(|| "making a host name of its own".to_owned())?;
+            unshare(CloneFlags::CLONE_NEWUTS).context(|| "making a host name of its own".to_owned())?;
             if qemu::in_guest() {
                 own_sys()?;
             } else if !uml::in_guest() {

@@ -20,6 +20,7 @@ mod sleep;
 mod sockets;
 mod stations;
 mod status;
+mod time;
 pub mod trial;
 
 use std::cell::RefCell;
@@ -55,6 +56,7 @@ use self::service::Service;
 use self::sleep::{Sleep, SleepSignals};
 use self::sockets::Heard;
 use self::stations::{Stations, Told};
+use self::time::Time;
 use self::trial::Trial;
 use crate::adoption::record::Record;
 use crate::causes::chain;
@@ -62,6 +64,7 @@ use crate::cli::RunOptions;
 use crate::config::{Bond, Config, ConfigSource, LoadError};
 use crate::dbus::Bus;
 use crate::driver::{self, Driver, DriverError, Resolved, Tools, resolve};
+use crate::host_name::HostName;
 use crate::ledger::{Ledger, LedgerError};
 use crate::resolver::task::Report;
 use crate::server::convert;
@@ -138,6 +141,8 @@ struct Daemon {
     last_resumed: Option<Instant>,
     stations: Stations,
     name_servers: NameServers,
+    time: Time,
+    host_name: HostName,
     others: Others,
     server: Server,
     requests: mpsc::Receiver<Request>,
@@ -203,6 +208,8 @@ impl Daemon {
             last_resumed: None,
             stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
             name_servers: NameServers::new(&options.state),
+            time: Time::default(),
+            host_name: HostName::default(),
             others: Others::new(),
             server,
             requests,
@@ -382,7 +389,7 @@ impl Daemon {
         }
         self.keep_own_macs().await;
         self.stations.keep(self.bonds.values().flat_map(BondTask::stations).collect());
-        self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        self.keep_names_and_time();
         if self.others.is_due() && self.bonds.values().all(|bond| bond.under_way == 0) {
             self.keep_others_off().await;
             self.others.warn_of(self.bonds.values().map(|bond| &bond.config));
@@ -393,6 +400,13 @@ impl Daemon {
             self.service.ready();
         }
         Ok(())
+    }
+
+    /// What the host is to know of the networks that its bonds are in.
+    fn keep_names_and_time(&mut self) {
+        self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        self.time.keep(self.bonds.values().map(BondTask::time_servers));
+        self.host_name.keep(self.bonds.values().find_map(BondTask::host_name));
     }
 
     /// Where a port refuses the bond's address or must not have it, and `fail-over-mac` was left to us, all ports keep their own.

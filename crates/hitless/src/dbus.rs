@@ -1,8 +1,10 @@
-//! The system bus: where it is, and how it is connected to.
+//! The system bus: where it is, how it is connected to, and how a service on it is found and called.
 //!
 //! Not responsible for what is said on it. A machine without a bus is a machine like any other: nobody is told more of it
 //! than at debug level.
 
+pub(crate) mod owner;
+pub(crate) mod peer;
 #[cfg(test)]
 pub(crate) mod testbus;
 

@@ -12,7 +12,6 @@
 
 mod file;
 mod memory;
-mod owner;
 mod replace;
 mod resolvconf;
 mod resolved;
@@ -37,9 +36,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use self::file::Managed;
 use self::memory::{Entry, Memory, Told};
-use self::owner::OwnerChanges;
 use self::resolved::Resolved;
 use crate::causes::chain;
+use crate::dbus::owner::OwnerChanges;
 use crate::dbus::{Bus, Patience};
 
 /// How often what is there is compared with what is wanted.
@@ -283,7 +282,7 @@ impl Resolver {
     /// When what is remembered cannot be read.
     pub fn new(places: Places) -> Result<Self, ResolverError> {
         let memory = Memory::open(&places.state)?;
-        let owners = OwnerChanges::listen(places.bus.clone());
+        let owners = OwnerChanges::listen(places.bus.clone(), resolved::NAME);
         let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (patience, said) = (Patience::default(), Said::default());

@@ -22,6 +22,7 @@ use crate::causes::chain;
 use crate::config::DhcpConfig;
 use crate::dhcp::identity;
 use crate::dhcp::leases::Leases;
+use crate::host_name;
 
 /// The DHCP client of one bond.
 pub(super) struct Dhcp {
@@ -253,15 +254,9 @@ fn options(bond: &str, config: &DhcpConfig) -> Options {
     Options {
         client_id: identity::client_id(bond, &config.client_id),
         chaddr: config.chaddr,
-        hostname: config.hostname.clone().or_else(own_name),
+        hostname: config.hostname.clone().or_else(host_name::own),
         detect_conflicts: config.detect_conflicts,
     }
-}
-
-/// What the host is called, if it is called anything.
-pub(super) fn own_name() -> Option<String> {
-    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
-    (!name.is_empty() && name != "localhost" && name != "(none)").then_some(name)
 }
 
 /// Different in every run and on every machine: it only keeps clients from speaking all at once.

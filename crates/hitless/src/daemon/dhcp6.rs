@@ -17,13 +17,14 @@ use hitless_linux::sysctl::Ipv6Setting;
 use tokio::sync::mpsc;
 
 use super::BondId;
-use super::dhcp::{For, own_name, seed};
+use super::dhcp::{For, seed};
 use super::ip;
 use super::sockets::{Heard, Listener, hand_up_datagrams};
 use crate::causes::chain;
 use crate::config::Dhcp6Config;
 use crate::dhcp::identity;
 use crate::dhcp::leases::Leases;
+use crate::host_name;
 
 /// `addr_gen_mode` of an interface that makes no address of the link by itself (`IN6_ADDR_GEN_MODE_NONE`).
 const NO_LINK_LOCAL: i32 = 1;
@@ -236,7 +237,7 @@ impl Dhcp6 {
 fn options(bond: &str, config: &Dhcp6Config) -> Options {
     Options {
         client_id: identity::client_id(bond, &config.client_id),
-        hostname: config.hostname.clone().or_else(own_name),
+        hostname: config.hostname.clone().or_else(host_name::own),
         delegation: config.prefix_delegation,
         detect_conflicts: config.detect_conflicts,
     }

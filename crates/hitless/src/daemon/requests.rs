@@ -12,7 +12,6 @@ use hitless_core::event::{Cause, Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
 
-use super::bond::BondTask;
 use super::{BondId, Daemon, RunError, ip, preflight};
 use crate::causes::chain;
 use crate::config::{Bond, Config, ConfigSource, LoadError, MacChoice};
@@ -375,10 +374,11 @@ impl Daemon {
         first.map_err(|error| failed(&error))
     }
 
-    /// After bonds were removed: nobody knows of their name servers, and others may have their ports.
+    /// After bonds were removed: nobody knows of their name and time servers, and others may have their ports.
     pub(super) async fn settle_names(&mut self) {
-        self.name_servers.keep(self.bonds.values().map(BondTask::name_servers));
+        self.keep_names_and_time();
         self.name_servers.settled().await;
+        self.time.settled().await;
         self.keep_others_off().await;
     }
 

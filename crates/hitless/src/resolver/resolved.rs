@@ -1,32 +1,23 @@
 //! systemd-resolved: `org.freedesktop.resolve1` on D-Bus, by interface index.
 //!
 //! It has name servers of each interface, asks them for what is in their search domains, and those of interfaces that are a
-//! default route for anything else. Calls go to the connection that owns its name, so that no question starts it.
+//! default route for anything else.
 
 use std::collections::HashMap;
-use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
-use zbus::{Connection, DBusError as _, DynamicType, Error, OwnedObjectPath, OwnedVariant, Type};
+use zbus::{DynamicType, OwnedObjectPath, OwnedVariant, Type};
 
 use super::{Dns, ResolverError};
-use crate::causes::chain;
 use crate::dbus::Bus;
+use crate::dbus::peer::{CallError, Peer};
 
-pub(super) const BUS: &str = "org.freedesktop.DBus";
 pub(super) const NAME: &str = "org.freedesktop.resolve1";
-const BUS_PATH: &str = "/org/freedesktop/DBus";
 const PATH: &str = "/org/freedesktop/resolve1";
 const MANAGER: &str = "org.freedesktop.resolve1.Manager";
 const LINK: &str = "org.freedesktop.resolve1.Link";
-
-/// How long it may think, and start.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// In D-Bus' words: the family, and the octets.
 type Address = (i32, Vec<u8>);
@@ -36,33 +27,13 @@ type Domain = (String, bool);
 
 /// systemd-resolved, as it runs now.
 #[derive(Debug)]
-pub(super) struct Resolved {
-    connection: Connection,
-    owner: String,
-}
+pub(super) struct Resolved(Peer);
 
 impl Resolved {
     /// Finds it. With `start`, it is started where it is installed and does not run.
     pub(super) async fn find(bus: &Bus, start: bool) -> Option<Self> {
-        let connection = match bus.connect().await {
-            Ok(connection) => connection,
-            Err(error) => {
-                tracing::debug!(error = chain(&error), "no systemd-resolved");
-                return None;
-            }
-        };
-        let mut bus = Self { connection, owner: BUS.to_owned() };
-        let mut owner = bus.owner_of(NAME).await;
-        if owner.is_none() && start && bus.starts(NAME).await {
-            owner = bus.owner_of(NAME).await;
-        }
-        let owner = owner?;
-        if !bus.is_of_this_network(&owner).await {
-            tracing::debug!("systemd-resolved is in another network namespace");
-            return None;
-        }
-        bus.owner = owner;
-        Some(bus)
+        let found = if start { Peer::find_or_start(bus, NAME).await } else { Peer::find(bus, NAME).await };
+        found.map(Self)
     }
 
     /// Sets name servers and search domains of an interface.
@@ -100,7 +71,7 @@ impl Resolved {
         let path: OwnedObjectPath = self.manager("GetLink", &index.cast_signed()).await?;
         let properties = "org.freedesktop.DBus.Properties";
         let mut all: HashMap<String, OwnedVariant> =
-            self.call(path.as_str(), properties, "GetAll", &LINK).await?;
+            self.0.call(path.as_str(), properties, "GetAll", &LINK).await?;
         let mut take = |name: &str| all.remove(name).ok_or_else(|| CallError::Failed(format!("no {name}")));
         let servers: Vec<Address> = take("DNS")?.try_into()?;
         let domains: Vec<Domain> = take("Domains")?.try_into()?;
@@ -118,86 +89,12 @@ impl Resolved {
         }
     }
 
-    // ---- the bus -------------------------------------------------------------------------------------------------
-
-    async fn owner_of(&self, name: &str) -> Option<String> {
-        self.call(BUS_PATH, BUS, "GetNameOwner", &name).await.ok()
-    }
-
-    async fn starts(&self, name: &str) -> bool {
-        let names: Vec<String> =
-            self.call(BUS_PATH, BUS, "ListActivatableNames", &()).await.unwrap_or_default();
-        if !names.iter().any(|activatable| activatable == name) {
-            return false;
-        }
-        let started: Result<u32, _> = self.call(BUS_PATH, BUS, "StartServiceByName", &(name, 0_u32)).await;
-        if let Err(error) = &started {
-            tracing::debug!(%error, "systemd-resolved does not start");
-        }
-        started.is_ok()
-    }
-
-    /// Do interface indices mean the same to it? Where we may not look, they do: few have it otherwise.
-    async fn is_of_this_network(&self, owner: &str) -> bool {
-        let pid: Result<u32, _> = self.call(BUS_PATH, BUS, "GetConnectionUnixProcessID", &owner).await;
-        let Ok(pid) = pid else { return true };
-        let inode = |path: &str| fs::metadata(path).map(|entry| entry.ino());
-        match (inode("/proc/thread-self/ns/net"), inode(&format!("/proc/{pid}/ns/net"))) {
-            (Ok(ours), Ok(its)) => ours == its,
-            (Err(_), _) | (_, Err(_)) => true,
-        }
-    }
-
     async fn manager<B, R>(&self, method: &str, body: &B) -> Result<R, CallError>
     where
         B: Serialize + DynamicType,
         R: DeserializeOwned + Type,
     {
-        self.call(PATH, MANAGER, method, body).await
-    }
-
-    async fn call<B, R>(&self, path: &str, interface: &str, method: &str, body: &B) -> Result<R, CallError>
-    where
-        B: Serialize + DynamicType,
-        R: DeserializeOwned + Type,
-    {
-        let call =
-            self.connection.call_method(Some(self.owner.as_str()), path, Some(interface), method, body);
-        let answer = timeout(ANSWER, call).await.map_err(|_| CallError::Failed("no answer".to_owned()))??;
-        Ok(answer.body().deserialize()?)
-    }
-}
-
-/// A call that came to nothing.
-#[derive(Debug, thiserror::Error)]
-enum CallError {
-    /// It refuses: the error's name, and what it says about it.
-    #[error("{0}: {1}")]
-    Refused(String, String),
-    /// It did not arrive, or not in time, or was not understood.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl CallError {
-    fn is(&self, last_part: &str) -> bool {
-        matches!(self, Self::Refused(name, _) if name.rsplit('.').next() == Some(last_part))
-    }
-}
-
-impl From<Error> for CallError {
-    fn from(error: Error) -> Self {
-        let refused = |name: &str, text: Option<&str>| {
-            Self::Refused(name.to_owned(), text.unwrap_or_default().to_owned())
-        };
-        if let Error::MethodError(name, text, _) = &error {
-            return refused(name.as_str(), text.as_deref());
-        }
-        // The names that D-Bus itself knows.
-        if let Error::FDO(known) = &error {
-            return refused(known.name().as_str(), known.description());
-        }
-        Self::Failed(error.to_string())
+        self.0.call(PATH, MANAGER, method, body).await
     }
 }
 

@@ -13,6 +13,7 @@ use super::super::dhcp::{Dhcp, For};
 use super::super::dhcp6::Dhcp6;
 use super::super::dns;
 use super::super::ip::{Times, Wanted};
+use super::super::time;
 use super::{Addressing, BondTask, PATIENCE};
 use crate::config::{Bond, Dhcp4};
 use crate::resolver::Dns;
@@ -151,6 +152,18 @@ impl BondTask {
         let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
         let information = self.dhcp6.as_ref().and_then(Dhcp6::information);
         (self.config.name.clone(), self.driver.index(), dns::of(&self.config.ip, lease, information))
+    }
+
+    /// The time servers that it was told of.
+    pub(in crate::daemon) fn time_servers(&self) -> (String, Vec<IpAddr>) {
+        let lease = self.dhcp.as_ref().and_then(Dhcp::lease);
+        let information = self.dhcp6.as_ref().and_then(Dhcp6::information);
+        (self.config.name.clone(), time::of(lease, information))
+    }
+
+    /// What the host is called by whoever has lent it an address.
+    pub(in crate::daemon) fn host_name(&self) -> Option<&str> {
+        self.dhcp.as_ref().and_then(Dhcp::lease)?.parameters.hostname.as_deref()
     }
 
     /// Is the active port in another network than the one that was joined last?

@@ -1,4 +1,4 @@
-//! When systemd-resolved comes, or comes again: it has forgotten everything then.
+//! When a service comes, or comes again: it has forgotten then what it was told.
 //!
 //! That it goes is not told: it usually comes back at once, and what was told others in between would have to be taken
 //! back.
@@ -10,27 +10,27 @@ use tokio::time::sleep;
 use zbus::message::Type;
 use zbus::{MatchRule, Message, MessageStream};
 
-use super::resolved::{BUS, NAME};
+use super::peer::BUS;
+use super::{Bus, BusError, Patience};
 use crate::causes::chain;
-use crate::dbus::{Bus, BusError, Patience};
 
-/// What the bus says of it. Where there is no bus, nothing is said.
+/// What the bus says of a service. Where there is no bus, nothing is said.
 #[derive(Debug)]
-pub(super) struct OwnerChanges {
+pub(crate) struct OwnerChanges {
     heard: mpsc::Receiver<()>,
     listener: JoinHandle<()>,
 }
 
 impl OwnerChanges {
-    /// Begins to listen on the bus, which may come later, and again. Within a tokio runtime.
-    pub(super) fn listen(bus: Bus) -> Self {
+    /// Begins to listen on the bus, which may come later, and again, for the one that has this name. Within a tokio runtime.
+    pub(crate) fn listen(bus: Bus, service: &'static str) -> Self {
         // Several that nobody has asked for are one.
         let (sender, heard) = mpsc::channel(1);
-        Self { heard, listener: tokio::spawn(listen(bus, sender)) }
+        Self { heard, listener: tokio::spawn(listen(bus, service, sender)) }
     }
 
     /// Waits for the next one; for ever, where there is none. Nothing is lost when it is dropped before.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         if self.heard.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -43,39 +43,39 @@ impl Drop for OwnerChanges {
     }
 }
 
-async fn listen(bus: Bus, sender: mpsc::Sender<()>) {
+async fn listen(bus: Bus, service: &'static str, sender: mpsc::Sender<()>) {
     let mut patience = Patience::default();
     loop {
-        match subscribe(&bus).await {
+        match subscribe(&bus, service).await {
             Ok(mut signals) => {
                 // It may have come before we listened.
                 let _ = sender.try_send(());
                 while let Some(Ok(message)) = signals.next().await {
-                    if has_come(&message) {
+                    if has_come(&message, service) {
                         patience = Patience::default();
                         let _ = sender.try_send(());
                     }
                 }
             }
-            Err(error) => tracing::debug!(error = chain(&error), "nobody tells of systemd-resolved"),
+            Err(error) => tracing::debug!(error = chain(&error), service, "nobody tells when it comes"),
         }
         sleep(patience.next()).await;
     }
 }
 
-async fn subscribe(bus: &Bus) -> Result<MessageStream, BusError> {
+async fn subscribe(bus: &Bus, service: &'static str) -> Result<MessageStream, BusError> {
     let rule = MatchRule::builder()
         .msg_type(Type::Signal)
         .sender(BUS)
         .interface(BUS)
         .member("NameOwnerChanged")
-        .arg(0, NAME)
+        .arg(0, service)
         .build()?;
     let connection = bus.connect().await?;
     Ok(MessageStream::for_match_rule(rule, &connection, None).await?)
 }
 
-fn has_come(message: &Message) -> bool {
+fn has_come(message: &Message, service: &str) -> bool {
     let owners: Result<(String, String, String), _> = message.body().deserialize();
-    owners.is_ok_and(|(name, _, owner)| name == NAME && !owner.is_empty())
+    owners.is_ok_and(|(name, _, owner)| name == service && !owner.is_empty())
 }

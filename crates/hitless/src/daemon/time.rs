@@ -1,0 +1,48 @@
+//! Time servers of bonds, on their way to what keeps the time.
+//!
+//! Bringing them there is the business of `time_servers`, beside the loop.
+
+use std::net::IpAddr;
+
+use hitless_core::dhcp::Lease;
+use hitless_core::dhcp6::Information;
+
+use crate::time_servers::{Places, TimeServers, Wanted};
+
+/// The time servers of all bonds.
+#[derive(Debug, Default)]
+pub(super) struct Time {
+    /// Started when there is something for it to do: who is told of no time servers pays nothing for them.
+    task: Option<TimeServers>,
+    told: Option<Wanted>,
+}
+
+/// What a bond has been told of time servers.
+pub(super) fn of(lease: Option<&Lease>, information: Option<&Information>) -> Vec<IpAddr> {
+    let lent = lease.into_iter().flat_map(|lease| &lease.parameters.ntp).copied().map(IpAddr::V4);
+    let informed = information.into_iter().flat_map(|information| &information.ntp).copied().map(IpAddr::V6);
+    lent.chain(informed).collect()
+}
+
+impl Time {
+    /// Bonds have these time servers now; other bonds have none.
+    pub(super) fn keep(&mut self, bonds: impl Iterator<Item = (String, Vec<IpAddr>)>) {
+        let wanted: Wanted = bonds.filter(|(_, servers)| !servers.is_empty()).collect();
+        if self.told.as_ref() == Some(&wanted) {
+            return;
+        }
+        self.told = Some(wanted.clone());
+        let places = Places::system();
+        if self.task.is_none() && wanted.is_empty() && !TimeServers::remembers(&places) {
+            return;
+        }
+        self.task.get_or_insert_with(|| TimeServers::start(places)).keep(wanted);
+    }
+
+    /// Waits until what bonds have, or have no more, is known to what keeps the time.
+    pub(super) async fn settled(&self) {
+        if let Some(task) = &self.task {
+            task.settled().await;
+        }
+    }
+}
