@@ -11,4 +11,5 @@ mod network_manager;
 mod networkd;
 #[path = "../support/mod.rs"]
 mod support;
+mod time;
 mod told;
