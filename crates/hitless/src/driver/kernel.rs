@@ -485,15 +485,17 @@ impl KernelDriver {
     }
 }
 
-/// An interface that has the bond's name: ours from an earlier daemon, or the unused bond that the kernel's module
-/// makes when it is loaded (`max_bonds`).
+/// An interface that has the bond's name: ours from an earlier daemon, which may have been killed before it could say so,
+/// or the unused bond that the kernel's module makes when it is loaded (`max_bonds`).
 async fn adopt(tools: &Tools, config: &Bond, link: Link) -> Result<u32, DriverError> {
     let ours = link.alias.as_deref() == Some(ALIAS);
     let links = tools.netlink.links().await?;
     let unused = !link.admin_up
         && link.alias.is_none()
-        && link.bond.as_ref().is_some_and(|bond| bond.options.mode == Some(BondMode::BalanceRr))
-        && !links.iter().any(|port| port.master == Some(link.index));
+        && !links.iter().any(|port| port.master == Some(link.index))
+        && link.bond.as_ref().is_some_and(|bond| {
+            bond.options.mode == Some(BondMode::BalanceRr) || mode(bond) == Some(config.options.mode)
+        });
     match &link.bond {
         Some(state) if ours && mode(state) == Some(config.options.mode) => Ok(link.index),
         Some(_) if ours || unused => {
