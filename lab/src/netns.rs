@@ -109,7 +109,6 @@ impl Namespace {
         self.within(|| {
             // A network may give a name to a host that has none.
             unshare(CloneFlags::CLONE_NEWUTS).context(|| "making a host name of its own".to_owned())?;
-            unshare(CloneFlags::CLONE_NEWUTS).context(|| "making a host name of its own".to_owned())?;
             if qemu::in_guest() {
                 own_sys()?;
             } else if !uml::in_guest() {
