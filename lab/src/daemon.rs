@@ -24,6 +24,9 @@ use crate::running::Running;
 use crate::scratch;
 use crate::wait::{Look, until};
 
+/// The daemon's unit.
+const UNIT: &str = include_str!("../../packaging/hitless.service");
+
 /// How long the daemon may take to become ready or to end.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -54,6 +57,14 @@ pub fn binary() -> Result<PathBuf> {
     }
     let path = profile.join("hitless");
     if path.exists() { Ok(path) } else { Err(LabError::NoBinary { path }) }
+}
+
+/// The capabilities that its unit leaves to the daemon, as setpriv(1) takes them.
+fn bounding_set() -> String {
+    let lines = UNIT.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_"));
+    let kept =
+        lines.flat_map(|line| line.split(" CAP_")).map(|name| format!(",+{}", name.trim().to_lowercase()));
+    format!("-all{}", kept.collect::<String>())
 }
 
 impl<'a> Daemon<'a> {
@@ -177,7 +188,9 @@ impl<'a> Daemon<'a> {
             .append(true)
             .open(self.log_path())
             .context(|| "opening the daemon's log".to_owned())?;
-        let mut command = Command::new(binary()?);
+        // It may do no more than where it is installed.
+        let mut command = Command::new("setpriv");
+        command.args(["--no-new-privs", &format!("--bounding-set={}", bounding_set())]).arg(binary()?);
         command.arg("run").args(&self.arguments).arg("--socket").arg(self.socket());
         command.arg("--state").arg(self.directory.path().join("state"));
         command.env("NOTIFY_SOCKET", &notify_path).env_remove("WATCHDOG_USEC").env_remove("JOURNAL_STREAM");

@@ -208,7 +208,7 @@ impl Daemon {
             last_resumed: None,
             stations: Stations::new(&options.socket, &options.state, config.wifi.clone())?,
             name_servers: NameServers::new(&options.state),
-            time: Time::default(),
+            time: Time::new(&options.state),
             host_name: HostName::default(),
             others: Others::new(),
             server,

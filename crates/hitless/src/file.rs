@@ -48,19 +48,29 @@ fn replace(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     name.push(".hitless-new");
     let new = path.with_file_name(name);
     remove(&new)?;
+    let replaced = write(&new, bytes, rights, path).and_then(|()| fs::rename(&new, path));
+    if replaced.is_err() {
+        // What was wrong with the other one is to be told, not that this one stays.
+        let _ = remove(&new);
+    }
+    replaced
+}
+
+/// Writes a new file that is to stand in an old one's place.
+fn write(new: &Path, bytes: &[u8], rights: Rights, old: &Path) -> io::Result<()> {
     // It is never there with more rights than it is to have.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE.file).open(&new)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE.file).open(new)?;
     file.write_all(bytes)?;
     if rights.file != PRIVATE.file {
-        let old = fs::metadata(path).ok();
-        if let Some(old) = &old {
-            chown(&new, Some(old.uid()), Some(old.gid()))?;
-        }
-        let mode = old.map_or(rights.file, |old| old.mode() & 0o7777);
+        let old = fs::metadata(old).ok();
+        let mode = old.as_ref().map_or(rights.file, |old| old.mode() & 0o7777);
+        // As long as it is ours.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
+        if let Some(old) = old {
+            chown(new, Some(old.uid()), Some(old.gid()))?;
+        }
     }
-    file.sync_all()?;
-    fs::rename(&new, path)
+    file.sync_all()
 }
 
 /// Removes a file, if it is there.

@@ -41,13 +41,15 @@ pub struct Places {
     pub programs: Vec<PathBuf>,
     /// The directory from which chrony reads what DHCP clients have been told.
     pub sources: PathBuf,
+    /// Where it is kept what systemd-timesyncd was told.
+    pub state: PathBuf,
 }
 
 impl Places {
-    /// Those of this machine.
-    pub fn system() -> Self {
-        let programs = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
-        Self { bus: Bus::system(), programs: programs.to_vec(), sources: "/run/chrony-dhcp".into() }
+    /// Those of this machine. What was told is kept in the directory `state`.
+    pub fn system(state: impl Into<PathBuf>) -> Self {
+        let programs = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from).to_vec();
+        Self { bus: Bus::system(), programs, sources: "/run/chrony-dhcp".into(), state: state.into() }
     }
 }
 
@@ -61,6 +63,17 @@ pub enum TimeError {
     Timesyncd {
         /// In its words.
         problem: String,
+    },
+    /// What was told cannot be kept.
+    #[error(
+        "cannot write {}, where it is kept what systemd-timesyncd was told; make it writable for the daemon",
+        path.display()
+    )]
+    Memory {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
     },
     /// A file for chrony cannot be written, or removed.
     #[error("cannot {what} {}, which chrony reads; let the daemon write there", path.display())]
@@ -108,7 +121,7 @@ impl TimeServers {
 
     /// Has an earlier daemon left anything here?
     pub fn remembers(places: &Places) -> bool {
-        Chrony::remembers(&places.sources)
+        Chrony::remembers(&places.sources) || Timesyncd::remembers(&places.state)
     }
 
     /// Bonds have these now, and others have none.
@@ -152,7 +165,7 @@ impl Worker {
         Self {
             orders,
             wanted: Wanted::new(),
-            timesyncd: Timesyncd::new(places.bus),
+            timesyncd: Timesyncd::new(places.bus, &places.state),
             chrony: Chrony::new(places.programs, places.sources),
             owners,
             looks,
@@ -195,7 +208,7 @@ impl Worker {
                 }
                 Ok(true) => {
                     for bond in self.wanted.keys() {
-                        tracing::info!("{bond}: its time servers are known to {keeper}");
+                        tracing::info!("{bond}: its time servers are told to {keeper}");
                     }
                 }
                 Err(error) => self.warn_once(chain(&error)),

@@ -11,6 +11,7 @@ use hitless_core::config::PortPattern;
 use hitless_core::event::{Cause, Event, Waiting};
 use hitless_linux::link::is_valid_name;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{BondId, Daemon, RunError, ip, preflight};
 use crate::causes::chain;
@@ -20,6 +21,9 @@ use crate::server::{Reply, Request};
 
 /// How long stations may take to give their interfaces back.
 const RELEASE: Duration = Duration::from_secs(3);
+
+/// How long it is waited until other programs have been told what bonds no longer have.
+const TOLD: Duration = Duration::from_secs(3);
 
 pub(super) type Answer = Result<Reply, Error>;
 
@@ -377,8 +381,15 @@ impl Daemon {
     /// After bonds were removed: nobody knows of their name and time servers, and others may have their ports.
     pub(super) async fn settle_names(&mut self) {
         self.keep_names_and_time();
-        self.name_servers.settled().await;
-        self.time.settled().await;
+        let told = async {
+            self.name_servers.settled().await;
+            self.time.settled().await;
+        };
+        if timeout(TOLD, told).await.is_err() {
+            tracing::warn!(
+                "whoever resolves names or keeps the time has not been told yet; it goes on beside"
+            );
+        }
         self.keep_others_off().await;
     }
 
@@ -401,7 +412,7 @@ impl Daemon {
         let Some(mut bond) = self.bonds.remove(&id) else { return Ok(()) };
         // A supplicant that hangs must not keep anything else waiting.
         let released = self.stations.release_bond(&bond.config.name);
-        if tokio::time::timeout(RELEASE, released).await.is_err() {
+        if timeout(RELEASE, released).await.is_err() {
             tracing::warn!(
                 "{}: wpa_supplicant does not answer, and may still have its ports",
                 bond.config.name

@@ -3,6 +3,7 @@
 //! Bringing them there is the business of `time_servers`, beside the loop.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use hitless_core::dhcp::Lease;
 use hitless_core::dhcp6::Information;
@@ -10,8 +11,9 @@ use hitless_core::dhcp6::Information;
 use crate::time_servers::{Places, TimeServers, Wanted};
 
 /// The time servers of all bonds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Time {
+    state: PathBuf,
     /// Started when there is something for it to do: who is told of no time servers pays nothing for them.
     task: Option<TimeServers>,
     told: Option<Wanted>,
@@ -25,6 +27,10 @@ pub(super) fn of(lease: Option<&Lease>, information: Option<&Information>) -> Ve
 }
 
 impl Time {
+    pub(super) fn new(state: &Path) -> Self {
+        Self { state: state.to_owned(), task: None, told: None }
+    }
+
     /// Bonds have these time servers now; other bonds have none.
     pub(super) fn keep(&mut self, bonds: impl Iterator<Item = (String, Vec<IpAddr>)>) {
         let wanted: Wanted = bonds.filter(|(_, servers)| !servers.is_empty()).collect();
@@ -32,7 +38,7 @@ impl Time {
             return;
         }
         self.told = Some(wanted.clone());
-        let places = Places::system();
+        let places = Places::system(&self.state);
         if self.task.is_none() && wanted.is_empty() && !TimeServers::remembers(&places) {
             return;
         }

@@ -33,8 +33,10 @@ pub(super) struct Chrony {
 }
 
 impl Chrony {
+    /// Of files that an earlier daemon has left, nobody knows whether chrony was told.
     pub(super) fn new(programs: Vec<PathBuf>, sources: PathBuf) -> Self {
-        Self { programs, sources, told: true }
+        let told = !Self::remembers(&sources);
+        Self { programs, sources, told }
     }
 
     /// Are there files of ours?
@@ -42,18 +44,19 @@ impl Chrony {
         !ours(sources).is_empty()
     }
 
-    /// Writes what bonds have, where chrony is installed, and has it read that. Was there anything to do?
+    /// Writes what bonds have, where chrony is installed, and has it read that. Has it read anything new?
     pub(super) async fn settle(&mut self, wanted: &Wanted) -> Result<bool, TimeError> {
         let found = self.programs.iter().map(|directory| directory.join("chronyc"));
         let Some(chronyc) = found.into_iter().find(|program| program.is_file()) else { return Ok(false) };
         // Also where a later one fails, what was written before is to be read.
-        let changed = self.write(wanted);
-        self.told &= matches!(changed, Ok(false));
+        let written = self.write(wanted);
+        self.told &= matches!(written, Ok(false));
+        let mut is_read = false;
         if !self.told {
-            self.reload(&chronyc).await?;
+            is_read = self.reload(&chronyc).await?;
             self.told = true;
         }
-        changed
+        written.map(|_| is_read)
     }
 
     fn write(&self, wanted: &Wanted) -> Result<bool, TimeError> {
@@ -83,7 +86,8 @@ impl Chrony {
         Ok(changed)
     }
 
-    async fn reload(&self, chronyc: &Path) -> Result<(), TimeError> {
+    /// Has it read them? One that does not run will when it starts.
+    async fn reload(&self, chronyc: &Path) -> Result<bool, TimeError> {
         let failed = |problem| TimeError::Chronyc { sources: self.sources.clone(), problem };
         let mut command = Command::new(chronyc);
         command.args(["reload", "sources"]).stdin(Stdio::null()).kill_on_drop(true);
@@ -91,9 +95,10 @@ impl Chrony {
         let done = done.map_err(|_| failed("chronyc does not end".to_owned()))?;
         let done = done.map_err(|error| failed(error.to_string()))?;
         let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).trim().replace('\n', "; ");
-        // It reads them when it starts.
-        if done.status.success() || said.contains(NOBODY) {
-            Ok(())
+        if done.status.success() {
+            Ok(true)
+        } else if said.contains(NOBODY) {
+            Ok(false)
         } else {
             Err(failed(format!("{}: {said}", done.status)))
         }

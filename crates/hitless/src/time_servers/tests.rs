@@ -98,15 +98,16 @@ async fn answer(message: &Message, connection: &Connection, state: &Mutex<State>
 }
 
 /// Without chrony.
-fn on(bus: &Bus) -> Places {
-    Places { bus: bus.clone(), programs: Vec::new(), sources: "/nonexistent".into() }
+fn on(bus: &Bus, state: &TempDir) -> Places {
+    let state = state.path().to_owned();
+    Places { bus: bus.clone(), programs: Vec::new(), sources: "/nonexistent".into(), state }
 }
 
 #[tokio::test]
 async fn timesyncd_has_the_servers_of_all_bonds_and_none_when_they_are_gone() {
-    let bus = TestBus::start();
+    let (bus, state) = (TestBus::start(), tempfile::tempdir().unwrap());
     let timesyncd = FakeTimesyncd::start(&bus.bus()).await;
-    let servers = TimeServers::start(on(&bus.bus()));
+    let servers = TimeServers::start(on(&bus.bus(), &state));
     let both = wanted(&[("bond0", &[FIRST, SECOND]), ("bond1", &[FIRST])]);
     servers.keep(both.clone());
     servers.settled().await;
@@ -124,8 +125,8 @@ async fn timesyncd_has_the_servers_of_all_bonds_and_none_when_they_are_gone() {
 
 #[tokio::test]
 async fn timesyncd_is_told_again_when_it_has_come_again() {
-    let bus = TestBus::start();
-    let servers = TimeServers::start(on(&bus.bus()));
+    let (bus, state) = (TestBus::start(), tempfile::tempdir().unwrap());
+    let servers = TimeServers::start(on(&bus.bus(), &state));
     servers.keep(wanted(&[("bond0", &[FIRST])]));
     servers.settled().await;
     for _ in 0..2 {
@@ -152,10 +153,10 @@ async fn timesyncd_is_told_again_when_it_has_come_again() {
 
 #[tokio::test]
 async fn what_others_told_timesyncd_is_theirs() {
-    let bus = TestBus::start();
+    let (bus, state) = (TestBus::start(), tempfile::tempdir().unwrap());
     let timesyncd = FakeTimesyncd::start(&bus.bus()).await;
     // Not the whole, which looks by itself as well.
-    let mut ours = Timesyncd::new(bus.bus());
+    let mut ours = Timesyncd::new(bus.bus(), state.path());
     assert!(ours.settle(&wanted(&[("bond0", &[FIRST])])).await.unwrap());
     timesyncd.state.lock().unwrap().runtime = vec![SECOND.to_owned()];
     assert!(!ours.settle(&Wanted::new()).await.unwrap());
@@ -163,10 +164,27 @@ async fn what_others_told_timesyncd_is_theirs() {
 }
 
 #[tokio::test]
-async fn a_timesyncd_that_refuses_or_is_too_old_harms_nobody() {
-    let bus = TestBus::start();
+async fn a_later_daemon_takes_back_what_an_earlier_one_told_timesyncd() {
+    let (bus, state) = (TestBus::start(), tempfile::tempdir().unwrap());
     let timesyncd = FakeTimesyncd::start(&bus.bus()).await;
-    let servers = TimeServers::start(on(&bus.bus()));
+    let places = on(&bus.bus(), &state);
+    let earlier = TimeServers::start(places.clone());
+    earlier.keep(wanted(&[("bond0", &[FIRST])]));
+    earlier.settled().await;
+    drop(earlier);
+    assert!(TimeServers::remembers(&places));
+    let later = TimeServers::start(places.clone());
+    later.keep(Wanted::new());
+    later.settled().await;
+    assert!(timesyncd.runtime().is_empty());
+    assert!(!TimeServers::remembers(&places));
+}
+
+#[tokio::test]
+async fn a_timesyncd_that_refuses_or_is_too_old_harms_nobody() {
+    let (bus, state) = (TestBus::start(), tempfile::tempdir().unwrap());
+    let timesyncd = FakeTimesyncd::start(&bus.bus()).await;
+    let servers = TimeServers::start(on(&bus.bus(), &state));
     for refusal in ["org.freedesktop.DBus.Error.UnknownProperty", "org.freedesktop.DBus.Error.AccessDenied"] {
         timesyncd.state.lock().unwrap().refusal = Some(refusal);
         servers.keep(wanted(&[("bond0", &[FIRST])]));
@@ -206,7 +224,8 @@ impl Machine {
 
     fn places(&self) -> Places {
         let bus = Bus::at("unix:path=/nonexistent/bus");
-        Places { bus, programs: vec![self.0.path().to_owned()], sources: self.at("sources") }
+        let programs = vec![self.0.path().to_owned()];
+        Places { bus, programs, sources: self.at("sources"), state: self.at("state") }
     }
 
     /// How often it was told to read.
@@ -240,6 +259,20 @@ async fn chrony_reads_a_file_for_each_bond_and_none_when_it_is_gone() {
     assert!(!file.exists() && others.exists());
     assert_eq!(machine.told(), 2);
     assert!(!TimeServers::remembers(&machine.places()));
+}
+
+#[tokio::test]
+async fn a_later_daemon_has_chrony_read_what_an_earlier_one_wrote() {
+    let machine = Machine::new();
+    machine.install("exit 1");
+    let of_bond = wanted(&[("bond0", &[FIRST])]);
+    for daemon in 1..=2 {
+        let servers = TimeServers::start(machine.places());
+        servers.keep(of_bond.clone());
+        servers.settled().await;
+        assert_eq!(machine.told(), daemon);
+        machine.install("exit 0");
+    }
 }
 
 #[tokio::test]

@@ -1,27 +1,45 @@
-//! systemd-timesyncd: `org.freedesktop.timesync1` on D-Bus, since systemd 247. It has one list for the machine, and forgets it when it ends.
+//! systemd-timesyncd: `org.freedesktop.timesync1` on D-Bus, since systemd 247. It has one list for the machine, and
+//! forgets it when it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use zbus::OwnedVariant;
 
 use super::{TimeError, Wanted};
 use crate::dbus::Bus;
 use crate::dbus::peer::{CallError, Peer};
+use crate::file;
 
 pub(super) const NAME: &str = "org.freedesktop.timesync1";
 const PATH: &str = "/org/freedesktop/timesync1";
 const MANAGER: &str = "org.freedesktop.timesync1.Manager";
+/// The file that says what it was told.
+const MEMORY: &str = "timesyncd.json";
+
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
-/// What it was told.
+/// What it was told, also by earlier daemons.
 #[derive(Debug)]
 pub(super) struct Timesyncd {
     bus: Bus,
-    /// Where it is empty, what it has is somebody else's.
+    /// Where it has something else, that is somebody else's.
     told: Vec<String>,
+    /// Where that is kept.
+    memory: PathBuf,
 }
 
 impl Timesyncd {
-    pub(super) fn new(bus: Bus) -> Self {
-        Self { bus, told: Vec::new() }
+    /// What it was told is kept in this directory.
+    pub(super) fn new(bus: Bus, state: &Path) -> Self {
+        let memory = state.join(MEMORY);
+        let kept = fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Self { bus, told: kept.unwrap_or_default(), memory }
+    }
+
+    /// Was it told anything that it may still have?
+    pub(super) fn remembers(state: &Path) -> bool {
+        state.join(MEMORY).exists()
     }
 
     /// Tells it what bonds have, if it runs and has something else. Was there anything to tell?
@@ -30,14 +48,11 @@ impl Timesyncd {
         if wanted.is_empty() && self.told.is_empty() {
             return Ok(false);
         }
-        let Some(peer) = Peer::find(&self.bus, NAME).await else {
-            // It forgets.
-            self.told.clear();
-            return Ok(false);
-        };
+        // One that has ended has forgotten; whether it has, or only the bus has, is not told.
+        let Some(peer) = Peer::find(&self.bus, NAME).await else { return Ok(false) };
         match tell(&peer, &wanted, &self.told).await {
             Ok(changed) => {
-                self.told = wanted;
+                self.keep(wanted)?;
                 Ok(changed)
             }
             Err(error) if error.is("UnknownMethod") || error.is("UnknownProperty") => {
@@ -46,6 +61,19 @@ impl Timesyncd {
             }
             Err(error) => Err(TimeError::Timesyncd { problem: error.to_string() }),
         }
+    }
+
+    fn keep(&mut self, told: Vec<String>) -> Result<(), TimeError> {
+        if self.told == told {
+            return Ok(());
+        }
+        self.told = told;
+        let kept = if self.told.is_empty() {
+            file::remove(&self.memory)
+        } else {
+            file::replace_json(&self.memory, &self.told)
+        };
+        kept.map_err(|source| TimeError::Memory { path: self.memory.clone(), source })
     }
 }
 
