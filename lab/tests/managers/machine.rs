@@ -10,6 +10,8 @@ use hitless_lab::packages::Package;
 use hitless_lab::wait::{Look, until};
 use hitless_lab::{Home, Namespace, uml};
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{PATIENCE, wait_for};
 
@@ -82,6 +84,11 @@ impl Running {
         command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Self { child: host.spawn(&mut command).unwrap(), log }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
     /// What it has said.
