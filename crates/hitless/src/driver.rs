@@ -53,14 +53,22 @@ pub struct Tools {
 
 impl Tools {
     /// Gives an interface this address. Some Wi-Fi drivers take it while the interface is on; but its supplicant would go on
-    /// with the old one, and nobody would answer it any more.
+    /// with the old one, and would hear no answer any more.
     async fn set_port_mac(&self, index: u32, mac: MacAddr) -> Result<(), RequestError> {
-        let on = self.netlink.link(index).await?.is_some_and(|link| link.admin_up);
-        if on && self.wireless_kind(index).is_some() {
-            self.netlink.set_mac_while_off(index, mac).await
-        } else {
-            self.netlink.set_mac_even_if_busy(index, mac).await
+        let wireless = self.wireless_kind(index).is_some();
+        if wireless && self.is_on(index).await? {
+            return self.netlink.set_mac_while_off(index, mac).await;
         }
+        self.netlink.set_mac_even_if_busy(index, mac).await?;
+        if wireless && self.is_on(index).await? {
+            // A supplicant has just switched it on, and may have read its address before.
+            return self.netlink.set_mac_while_off(index, mac).await;
+        }
+        Ok(())
+    }
+
+    async fn is_on(&self, index: u32) -> Result<bool, RequestError> {
+        Ok(self.netlink.link(index).await?.is_some_and(|link| link.admin_up))
     }
 
     /// Is it a Wi-Fi interface, and of which kind? `None` where it is none.

@@ -383,15 +383,19 @@ impl Netlink {
     }
 
     /// Switch the interface off, give it this hardware address, and switch it on. Who speaks for the interface (a Wi-Fi
-    /// supplicant) may learn of a new address only by that. (It removes its IPv6 addresses and routes.)
+    /// supplicant) may learn of a new address only by that, and does, also if it switches the interface on meanwhile. (It
+    /// removes its IPv6 addresses and routes.)
     ///
     /// # Errors
     /// When its driver refuses. The interface is switched on again where that is possible.
     pub async fn set_mac_while_off(&self, index: u32, mac: MacAddr) -> Result<(), RequestError> {
         self.set_up(index, false).await?;
         let result = self.set_mac(index, mac).await;
-        let up = self.set_up(index, true).await;
-        result.and(up)
+        // A supplicant that is given the interface switches it on and reads its address. If that was still the old one, and
+        // the driver has taken the new one all the same, only this tells it so.
+        let off = self.set_up(index, false).await;
+        let on = self.set_up(index, true).await;
+        result.and(off).and(on)
     }
 
     /// Set the largest packet that the interface takes, in octets.

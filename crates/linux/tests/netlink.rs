@@ -189,6 +189,33 @@ fn links_are_made_changed_and_removed() {
     });
 }
 
+/// Who reads the address while it is on reads it again when it goes off and on.
+#[test]
+fn a_new_address_is_told_of_also_when_somebody_switches_the_interface_on() {
+    Namespace::new().run(|| async {
+        let (netlink, mut events) = Netlink::open().unwrap();
+        netlink.create_veth("v0", "v1").await.unwrap();
+        let v0 = named(&netlink, "v0").await;
+        netlink.set_up(v0.index, true).await.unwrap();
+        let somebody = async {
+            loop {
+                netlink.set_up(v0.index, true).await.unwrap();
+            }
+        };
+        let mut somebody = std::pin::pin!(somebody);
+        for last in 1..=20 {
+            let mac = MacAddr([2, 0, 0, 0, 0, last]);
+            tokio::select! {
+                given = netlink.set_mac_while_off(v0.index, mac) => given.unwrap(),
+                () = &mut somebody => unreachable!(),
+            }
+            let told = |link: &Link| link.mac == Some(mac) && !link.admin_up;
+            event(&mut events, |event| new_of(event, "v0").filter(told)).await;
+            assert!(named(&netlink, "v0").await.admin_up);
+        }
+    });
+}
+
 #[test]
 fn errors_name_the_thing_and_what_the_kernel_said() {
     Namespace::new().run(|| async {

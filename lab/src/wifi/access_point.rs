@@ -167,15 +167,11 @@ impl<'a> AccessPoint<'a> {
         })
     }
 
-    /// How often a station has associated or re-associated here, over all the lives of hostapd. (When a request for it
-    /// is repeated because the answer was late, that is one.)
+    /// How often a station has associated or re-associated here, over all the lives of hostapd. When it repeats its
+    /// request, for the answer was late, that is one. Where processors are busy the access point may begin the handshake
+    /// anew over that, while the station ends the one before: it has to come again, and the first time does not count.
     pub fn associations(&self, mac: &str) -> usize {
-        let log = self.log();
-        let of_station = log.lines().filter(|line| line.contains(mac));
-        let associated = of_station.map(|line| line.contains("IEEE 802.11: associated")).collect::<Vec<_>>();
-        // Two in a row are one, asked for twice: a station repeats its request when the answer is late.
-        let begins = |i: usize| associated[i] && (i == 0 || !associated[i - 1]);
-        (0..associated.len()).filter(|i| begins(*i)).count()
+        associations(&self.log(), mac)
     }
 
     /// How often a station has got all the way in (association and keys).
@@ -205,7 +201,7 @@ impl<'a> AccessPoint<'a> {
     fn config(&self) -> String {
         format!(
             "interface={}\nbridge=br0\ndriver=nl80211\nctrl_interface={}\n\
-             logger_stdout=-1\nlogger_stdout_level=2\n{}",
+             logger_stdout=-1\nlogger_stdout_level=2\nlogger_syslog=0\n{}",
             self.interface,
             self.place.control().display(),
             self.network.hostapd(&self.users()),
@@ -224,5 +220,52 @@ impl Drop for AccessPoint<'_> {
         if thread::panicking() {
             eprintln!("--- hostapd's log ({}) ---\n{}", self.interface, self.log());
         }
+    }
+}
+
+/// How often a station has associated, by hostapd's log.
+fn associations(log: &str, mac: &str) -> usize {
+    let is_one = |line: &str| line.contains("IEEE 802.11: associated");
+    let of_station: Vec<&str> = log.lines().filter(|line| line.contains(mac)).collect();
+    // Two in a row are one, asked for twice.
+    let tries = of_station.chunk_by(|before, after| is_one(before) || !is_one(after));
+    let has = |lines: &[&str], what: &str| lines.iter().any(|line| line.contains(what));
+    let missed = |lines: &[&str]| has(lines, "msg 4/4 in invalid state") && !has(lines, "AP-STA-CONNECTED");
+    tries.filter(|lines| is_one(lines[0]) && !missed(lines)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::associations;
+
+    const STATION: &str = "02:00:00:00:00:00";
+
+    fn log(said: &[&str]) -> String {
+        said.iter().map(|said| format!("1795298040.311507: ap0: STA {STATION} {said}\n")).collect()
+    }
+
+    const ASSOCIATED: &str = "IEEE 802.11: associated (aid 2)";
+    const CONNECTED: [&str; 2] = [ASSOCIATED, "AP-STA-CONNECTED 02:00:00:00:00:00"];
+    const MISSED: [&str; 3] =
+        [ASSOCIATED, ASSOCIATED, "WPA: received EAPOL-Key msg 4/4 in invalid state (7) - dropped"];
+
+    #[test]
+    fn each_association_counts_once() {
+        let begins = "IEEE 802.11: authenticated";
+        assert_eq!(associations(&log(&[begins]), STATION), 0);
+        assert_eq!(associations(&log(&[begins, ASSOCIATED]), STATION), 1);
+        assert_eq!(associations(&log(&[begins, ASSOCIATED, ASSOCIATED]), STATION), 1);
+        let twice = [&CONNECTED[..], &[begins], &CONNECTED].concat();
+        assert_eq!(associations(&log(&twice), STATION), 2);
+        assert_eq!(associations(&log(&twice), "02:00:00:00:01:00"), 0);
+    }
+
+    #[test]
+    fn one_that_the_access_point_has_missed_does_not_count() {
+        assert_eq!(associations(&log(&MISSED), STATION), 0);
+        let again = [&MISSED[..], &["IEEE 802.11: authenticated"], &CONNECTED].concat();
+        assert_eq!(associations(&log(&again), STATION), 1);
+        let after_all = [&MISSED[..], &CONNECTED[1..]].concat();
+        assert_eq!(associations(&log(&after_all), STATION), 1);
     }
 }

@@ -60,6 +60,10 @@ fn two_access_points(driver: &str) {
         wait_in_use(&daemon, &["wlan0", "wlan1"]);
         wait_sent(laptop, &[port], 50);
     }
+    for (access_point, port) in [(&upstairs, "wlan0"), (&downstairs, "wlan1")] {
+        access_point.wait_associated(&mac(laptop, port), true, PATIENCE).unwrap();
+    }
+    wait_in_use(&daemon, &["wlan0", "wlan1"]);
     meter.mark("quiet");
     let joined = || associations(&home, &upstairs) + associations(&home, &downstairs);
     let before = joined();

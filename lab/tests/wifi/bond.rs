@@ -1,11 +1,12 @@
 //! Wire and Wi-Fi in one bond, by WPA2, on both drivers: one association for all of it.
 
-use hitless_lab::wifi::{Supplicant, WifiHome};
+use hitless_lab::wifi::{AccessPoint, Supplicant, WifiHome};
 use hitless_lab::{Daemon, Home, Meter};
 
 use crate::support::{
     PATIENCE, associations, end, entry, home_network, home_with, in_guest, link, mac, saves_power,
-    supplicant_directory, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wire_and_home,
+    supplicant_directory, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wait_settled,
+    wire_and_home,
 };
 
 #[test]
@@ -25,14 +26,14 @@ fn wire_and_wifi(driver: &str) {
     laptop.run(&["iw", "dev", "wlan0", "set", "power_save", "on"]).unwrap();
     let found = mac(laptop, "wlan0");
     let mut daemon = Daemon::start_with_config(laptop, &wire_and_home(driver, "")).unwrap();
-    let bond = wait_ready(&daemon, &["eth0", "wlan0"]);
+    let bond = wait_settled(&daemon, &["eth0", "wlan0"], &wifi, &access_point);
     assert_eq!(entry(&bond, "wlan0")["wifi"]["ssid"], "home", "{bond:#}");
     // mac80211 lets its address be changed, so all ports share one.
     assert_eq!(bond["fail_over_mac"], "none", "{bond:#}");
     assert_eq!(bond["mac"], mac(laptop, "wlan0"), "{bond:#}");
     assert_eq!(associations(&wifi, &access_point), 1, "{}", access_point.log());
 
-    neighbours(&wifi);
+    neighbours(&wifi, &access_point);
     pull_and_plug(&wifi, &daemon);
     daemon_dies(&wifi, &mut daemon);
     daemon.ask(&["reload"]).unwrap();
@@ -49,9 +50,11 @@ fn wire_and_wifi(driver: &str) {
 }
 
 /// A second station on the same access point reaches the bond while the wire is active; what is for everybody comes once.
-fn neighbours(wifi: &WifiHome) {
+fn neighbours(wifi: &WifiHome, access_point: &AccessPoint<'_>) {
     let (phone, _radio) = wifi.station("phone", 20).unwrap();
     let joins = Supplicant::start(&phone, "wlan0", &[home_network()], None).unwrap();
+    joins.wait_joined(PATIENCE).unwrap();
+    access_point.wait_associated(&mac(&phone, "wlan0"), true, PATIENCE).unwrap();
     joins.wait_joined(PATIENCE).unwrap();
     let everybody = Meter::start_broadcast(&wifi.home.laptop, end(&wifi.home.router, 1), 50).unwrap();
     let meter = Meter::start(end(&wifi.home.laptop, 5), end(&phone, 20), 100).unwrap();

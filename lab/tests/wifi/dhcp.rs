@@ -13,7 +13,7 @@ use hitless_lab::{Daemon, Meter};
 
 use crate::support::{
     PATIENCE, associations, by_passphrase, home_network, home_with, in_guest, mac, wait_active, wait_bond,
-    wait_for, wait_ready, wifi,
+    wait_for, wait_ready, wait_settled, wifi,
 };
 
 #[test]
@@ -34,7 +34,7 @@ fn to_wifi_and_back(wifi: &WifiHome, access_point: &AccessPoint<'_>, driver: &st
     let server = Dnsmasq::start(&home.switch, "br0", &options).unwrap();
     let before = associations(wifi, access_point);
     let mut daemon = Daemon::start_with_config(laptop, &config(driver)).unwrap();
-    wait_ready(&daemon, &["eth0", "wlan0"]);
+    wait_settled(&daemon, &["eth0", "wlan0"], wifi, access_point);
     let address = wait_address(&daemon);
     wait_for("the default route", || {
         laptop.ip("-4 route show default").unwrap().contains("via 192.168.1.1 dev bond0").then_some(())

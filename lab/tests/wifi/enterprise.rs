@@ -8,6 +8,7 @@ use hitless_lab::wifi::{AccessPoint, Authority, Certificate, Eap, Network, Secur
 use hitless_lab::{Daemon, Meter, qemu};
 use serde_json::Value;
 
+use crate::journal::Journal;
 use crate::support::{
     LIMIT, PATIENCE, SECOND, bond, control, home_with, is_ready, supplicant_pid, wait_for, wait_port, wifi,
 };
@@ -28,6 +29,7 @@ const SERVER: &str = "radius.example.org";
 #[test]
 fn guest_enterprise() {
     if qemu::in_guest() {
+        let _journal = Journal::open();
         return enterprise();
     }
     let own = std::env::current_exe().unwrap();

@@ -202,15 +202,16 @@ fn switch_off(wifi: &WifiHome, air: &mut Air, bssid: &str) {
 /// The access point is gone at once and without a word, while 500 datagrams per second go out.
 fn dead_access_point() {
     let wifi = WifiHome::new(WifiOptions { radios: 2, ..WifiOptions::default() }).unwrap();
-    let mut air = Air::open(&wifi);
     let access_point = wifi.access_point(home_network()).unwrap();
     let supplicant = join(&wifi, home_network());
     supplicant.wait_joined(PATIENCE).unwrap();
+    access_point.wait_associated(&supplicant.status("address").unwrap().unwrap(), true, PATIENCE).unwrap();
+    supplicant.wait_joined(PATIENCE).unwrap();
+    let mut air = Air::open(&wifi);
     let bssid = access_point.bssid().unwrap().parse().unwrap();
     let (near, far) = wifi.home.ends(0);
     let meter = Meter::start(near, far, 500).unwrap();
     meter.wait_flowing(500, PATIENCE).unwrap();
-    air.told(2);
 
     let counters = |air: &Air| air.wireless.counters(air.index, bssid).unwrap();
     let start = Instant::now();

@@ -8,7 +8,7 @@ use hitless_lab::{Daemon, Meter};
 
 use crate::support::{
     PATIENCE, associations, bond, by_passphrase, end, entry, home_network, home_with, in_guest, mac,
-    wait_active, wait_port, wait_ready, wifi, wire_and_home,
+    wait_active, wait_port, wait_ready, wait_settled, wifi, wire_and_home,
 };
 
 #[test]
@@ -44,7 +44,7 @@ fn wire_comes_later() {
     let access_point = wifi.access_point(home_network()).unwrap();
     wifi.home.vanish("eth0").unwrap();
     let daemon = Daemon::start_with_config(&wifi.home.laptop, &wire_and_home("ebpf", "")).unwrap();
-    let bond = wait_ready(&daemon, &["wlan0"]);
+    let bond = wait_settled(&daemon, &["wlan0"], &wifi, &access_point);
     assert!(entry(&bond, "eth0")["index"].is_null(), "{bond:#}");
     assert_eq!(bond["carrier"], true, "{bond:#}");
     flows(&wifi);
@@ -86,7 +86,7 @@ fn existing_supplicant() {
     let config = bond("ebpf", r#"["eth0", "wlan0"]"#, "")
         + &wifi_section_with(&by_passphrase("home"), "manage = \"existing\"\n");
     let mut daemon = Daemon::start_with_config(laptop, &config).unwrap();
-    wait_ready(&daemon, &["eth0", "wlan0"]);
+    wait_settled(&daemon, &["eth0", "wlan0"], &wifi, &access_point);
     assert!(daemon.ask(&["wifi", "status"]).unwrap().contains("ran already"));
     let before = associations(&wifi, &access_point);
     wifi.home.pull("eth0").unwrap();

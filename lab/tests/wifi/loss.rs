@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::support::{
     PATIENCE, SECOND, associations, bond, by_passphrase, control, end, entry, home_network, home_with,
-    in_guest, is_ready, mac, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wifi,
+    in_guest, is_ready, mac, supplicant_pid, wait_active, wait_for, wait_port, wait_ready, wait_settled,
+    wifi,
 };
 
 #[test]
@@ -43,7 +44,7 @@ fn access_point_gone() {
     let wifi = home_with(2);
     let mut access_point = wifi.access_point(home_network()).unwrap();
     let daemon = Daemon::start_with_config(&wifi.home.laptop, &air_first()).unwrap();
-    wait_ready(&daemon, &["wlan0", "eth0"]);
+    wait_settled(&daemon, &["wlan0", "eth0"], &wifi, &access_point);
     let (near, far) = wifi.home.ends(0);
     let meter = Meter::start(near, far, 200).unwrap();
     meter.wait_flowing(100, PATIENCE).unwrap();
@@ -55,7 +56,7 @@ fn access_point_gone() {
     assert_eq!(cause(&bond), "beacons_lost", "{bond:#}");
     meter.wait_flowing(100, PATIENCE).unwrap();
     access_point.restart().unwrap();
-    wait_ready(&daemon, &["wlan0", "eth0"]);
+    wait_settled(&daemon, &["wlan0", "eth0"], &wifi, &access_point);
     meter.wait_flowing(100, PATIENCE).unwrap();
 
     // It is switched off by its menu.
@@ -66,13 +67,13 @@ fn access_point_gone() {
     assert!(["deauthenticated", "carrier_lost"].contains(&cause(&bond)), "{bond:#}");
     meter.wait_flowing(100, PATIENCE).unwrap();
     access_point.restart().unwrap();
-    wait_ready(&daemon, &["wlan0", "eth0"]);
+    wait_settled(&daemon, &["wlan0", "eth0"], &wifi, &access_point);
 
     // It throws us out, and takes us in again at once.
     let before = associations(&wifi, &access_point);
     access_point.deauthenticate(&mac(&wifi.home.laptop, "wlan0")).unwrap();
     wait_for("the station to come again", || (associations(&wifi, &access_point) > before).then_some(()));
-    wait_ready(&daemon, &["wlan0", "eth0"]);
+    wait_settled(&daemon, &["wlan0", "eth0"], &wifi, &access_point);
     meter.wait_flowing(100, PATIENCE).unwrap();
     let total = meter.finish().total();
     assert_eq!(total.duplicated, 0, "{total:?}");
@@ -83,7 +84,7 @@ fn radio_off() {
     let access_point = wifi.access_point(home_network()).unwrap();
     let config = air_first().replace("[bond.bond0.ip]", "signal-min = -70\n[bond.bond0.ip]");
     let daemon = Daemon::start_with_config(&wifi.home.laptop, &config).unwrap();
-    wait_ready(&daemon, &["wlan0", "eth0"]);
+    wait_settled(&daemon, &["wlan0", "eth0"], &wifi, &access_point);
     far_away(&wifi, &access_point, &daemon);
     let (near, far) = wifi.home.ends(0);
     let meter = Meter::start(near, far, 100).unwrap();
@@ -130,7 +131,7 @@ fn supplicant_dies() {
     let wifi = home_with(2);
     let access_point = wifi.access_point(home_network()).unwrap();
     let daemon = Daemon::start_with_config(&wifi.home.laptop, &air_first()).unwrap();
-    wait_ready(&daemon, &["wlan0", "eth0"]);
+    wait_settled(&daemon, &["wlan0", "eth0"], &wifi, &access_point);
     let first = supplicant_pid(&daemon).expect("wpa_supplicant runs");
     let before = associations(&wifi, &access_point);
     let (near, far) = wifi.home.ends(0);
@@ -160,6 +161,7 @@ fn roams() {
     wait_ready(&daemon, &["eth0", "wlan0"]);
     let [near_bssid, far_bssid] = [near.bssid().unwrap(), far.bssid().unwrap()];
     wait_port(&daemon, "wlan0", "at the near one", |port| port["wifi"]["bssid"] == near_bssid.as_str());
+    wait_settled(&daemon, &["eth0", "wlan0"], &wifi, &near);
 
     // As a standby: the access point tells the switch that the station is behind it, and the bond sees to it that
     // what comes in goes on coming by the wire.

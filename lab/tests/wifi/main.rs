@@ -8,6 +8,7 @@ mod dhcp;
 mod enterprise;
 mod iwd;
 mod join;
+mod journal;
 mod kernel;
 mod laboratory;
 mod late;

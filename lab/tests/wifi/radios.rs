@@ -3,7 +3,8 @@
 use hitless_lab::{Daemon, Meter};
 
 use crate::support::{
-    PATIENCE, bond, by_passphrase, home_network, home_with, in_guest, wait_active, wait_for, wait_ready, wifi,
+    PATIENCE, bond, by_passphrase, home_network, home_with, in_guest, wait_active, wait_for, wait_ready,
+    wait_settled, wifi,
 };
 
 #[test]
@@ -25,7 +26,7 @@ fn two_radios(driver: &str) {
     let config =
         bond(driver, r#"["wlan0", "wlan1"]"#, "") + &wifi("wlan0", &[&network]) + &wifi("wlan1", &[&network]);
     let daemon = Daemon::start_with_config(&home.home.laptop, &config).unwrap();
-    wait_ready(&daemon, &["wlan0", "wlan1"]);
+    wait_settled(&daemon, &["wlan0", "wlan1"], &home, &access_point);
     let (near, far) = home.home.ends(0);
     let meter = Meter::start(near, far, 100).unwrap();
     meter.wait_flowing(100, PATIENCE).unwrap();

@@ -1,20 +1,16 @@
 //! `hitless wifi` on a bond for which nothing is configured, and where the passphrases are afterwards.
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::thread;
 
 use hitless_lab::wifi::{Network, Security};
 use hitless_lab::{Daemon, qemu};
 
+use crate::journal::Journal;
 use crate::support::{
     LIMIT, PASSPHRASE, WRONG, bond, home_network, home_with, is_ready, supplicant_directory, wait_active,
     wait_for, wait_port, wait_ready, wire_and_home,
 };
-
-/// Where wpa_supplicant tells what happens to it.
-const SYSLOG: &str = "/dev/log";
 
 /// With everything logged that can be.
 #[test]
@@ -124,28 +120,6 @@ fn in_network(daemon: &Daemon<'_>, ssid: &str) {
     wait_port(daemon, "wlan0", &format!("in \"{ssid}\""), |port| {
         is_ready(port) && port["wifi"]["ssid"] == ssid
     });
-}
-
-/// What would go to the journal. It is read all the time: whoever writes there waits for that.
-struct Journal(thread::JoinHandle<Vec<Vec<u8>>>);
-
-impl Journal {
-    fn open() -> Self {
-        let socket = UnixDatagram::bind(SYSLOG).unwrap();
-        Self(thread::spawn(move || {
-            let mut lines = Vec::new();
-            let mut datagram = vec![0; 64 * 1024];
-            while let Ok(length @ 1..) = socket.recv(&mut datagram) {
-                lines.push(datagram[..length].to_vec());
-            }
-            lines
-        }))
-    }
-
-    fn close(self) -> Vec<Vec<u8>> {
-        UnixDatagram::unbound().unwrap().send_to(&[], SYSLOG).unwrap();
-        self.0.join().unwrap()
-    }
 }
 
 /// All that anybody could have read.

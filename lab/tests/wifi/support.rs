@@ -9,6 +9,8 @@ use hitless_lab::wifi::{AccessPoint, Control, Network, Security, WifiHome, WifiO
 use hitless_lab::{Daemon, Home, Namespace, qemu};
 use serde_json::Value;
 
+use crate::journal::Journal;
+
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// How long a guest may take, boot included.
@@ -23,9 +25,10 @@ pub(crate) const PASSPHRASE: &str = "correct horse battery";
 /// One that no network has.
 pub(crate) const WRONG: &str = "staple battery horse";
 
-/// Runs the body in a guest. `test` is the path of the test that calls this.
+/// Runs the body in a guest, and prints the journal if it fails. `test` is the path of the test that calls this.
 pub(crate) fn in_guest(test: &str, body: impl FnOnce()) {
     if qemu::in_guest() {
+        let _journal = Journal::open();
         body();
     } else if let Err(error) = qemu::rerun(test, LIMIT) {
         panic!("{error}");
@@ -100,6 +103,23 @@ pub(crate) fn wait_ready(daemon: &Daemon<'_>, ports: &[&str]) -> Value {
         bond["active"] == ports[0] && bond["carrier"] == true && all()
     };
     wait_bond(daemon, &format!("{ports:?} to be ready"), PATIENCE, ready)
+}
+
+/// The same, and until the access point agrees, which has all of these ports that are stations. Where processors are busy,
+/// the last message of a handshake may be lost: a station that is in by its own account is thrown out some seconds later,
+/// and comes again.
+pub(crate) fn wait_settled(
+    daemon: &Daemon<'_>,
+    ports: &[&str],
+    wifi: &WifiHome,
+    access_point: &AccessPoint<'_>,
+) -> Value {
+    wait_ready(daemon, ports);
+    for port in ports.iter().filter(|port| port.starts_with("wlan")) {
+        let mac = mac(&wifi.home.laptop, port);
+        access_point.wait_associated(&mac, true, PATIENCE).unwrap();
+    }
+    wait_ready(daemon, ports)
 }
 
 /// Waits until this port of bond0 is the active one.
