@@ -93,8 +93,8 @@ impl WifiHome {
         AccessPoint::start(&self.home.switch, radio, &interface, network)
     }
 
-    /// A further station: a host with a radio, `wlan0`, which is up and has the addresses of host `n` of the segment
-    /// (2 to 254; 5 is the laptop). A [`Supplicant`] makes it join a network.
+    /// A further station: a host with a radio, `wlan0`, which is up, never sleeps, and has the addresses of host `n` of the
+    /// segment (2 to 254; 5 is the laptop). A [`Supplicant`] makes it join a network.
     ///
     /// # Errors
     ///
@@ -107,6 +107,8 @@ impl WifiHome {
         }
         radio.give(&host, "wlan0")?;
         self.address(&host, "wlan0", n)?;
+        // An access point keeps only a few frames for one that sleeps: on a slow machine that would be a loss.
+        host.run(&["iw", "dev", "wlan0", "set", "power_save", "off"])?;
         Ok((host, radio))
     }
 
