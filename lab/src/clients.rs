@@ -16,7 +16,9 @@ use crate::process::{Place, Process};
 pub enum Program {
     /// dhcpcd, with Debian's configuration, and without the hooks that would change the machine.
     Dhcpcd,
-    /// The same for every interface that its configuration allows, as its service starts it.
+    /// The same for IPv6 alone.
+    Dhcpcd6,
+    /// dhcpcd for every interface that its configuration allows, as its service starts it.
     DhcpcdManager,
     /// That of busybox, with Debian's script.
     Udhcpc,
@@ -28,7 +30,7 @@ impl Program {
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Dhcpcd | Self::DhcpcdManager => "dhcpcd",
+            Self::Dhcpcd | Self::Dhcpcd6 | Self::DhcpcdManager => "dhcpcd",
             Self::Udhcpc => "udhcpc",
             Self::Dhclient => "dhclient",
         }
@@ -77,7 +79,7 @@ impl<'a> Client<'a> {
     /// When it has ended, or cannot be asked (dhclient).
     pub fn renew(&self) -> Result<()> {
         let signal = match self.program {
-            Program::Dhcpcd | Program::DhcpcdManager => Signal::SIGHUP,
+            Program::Dhcpcd | Program::Dhcpcd6 | Program::DhcpcdManager => Signal::SIGHUP,
             Program::Udhcpc => Signal::SIGUSR1,
             Program::Dhclient => return Err(LabError::Broken("dhclient renews by itself only".to_owned())),
         };
@@ -90,6 +92,7 @@ impl<'a> Client<'a> {
     pub fn leases(&self) -> usize {
         let word = match self.program {
             Program::Dhcpcd | Program::DhcpcdManager => ": leased ",
+            Program::Dhcpcd6 => ": adding address ",
             Program::Udhcpc => ": lease of ",
             Program::Dhclient => "bound to ",
         };
@@ -114,14 +117,15 @@ fn start(
     let mut command = Command::new("unshare");
     command.args(["--mount", "--uts"]);
     match program {
-        Program::Dhcpcd | Program::DhcpcdManager => {
+        Program::Dhcpcd | Program::Dhcpcd6 | Program::DhcpcdManager => {
             let given = "/etc/dhcpcd.conf";
             let given = fs::read_to_string(given).context(|| format!("reading {given}"))?;
             configure(place, &format!("{given}\nscript /bin/true\n{options}\n"))?;
-            let own = "mount --bind \"$0\" /var/lib/dhcpcd && mkdir -p /run/dhcpcd && mount -t tmpfs tmpfs /run/dhcpcd && exec dhcpcd -B -4 -f \"$@\"";
+            let own = "mount --bind \"$0\" /var/lib/dhcpcd && mkdir -p /run/dhcpcd && mount -t tmpfs tmpfs /run/dhcpcd && exec dhcpcd -B -f \"$@\"";
             command.args(["sh", "-c", own]).arg(place.kept()?).arg(place.config());
             // There is no udev in a namespace, which it would wait for.
-            command.arg(if program == Program::Dhcpcd { interface } else { "--nodev" });
+            command.arg(if program == Program::Dhcpcd6 { "-6" } else { "-4" });
+            command.arg(if program == Program::DhcpcdManager { "--nodev" } else { interface });
         }
         Program::Udhcpc => {
             command.args(["udhcpc", "-f", "-i", interface]).args(options.split_whitespace());

@@ -31,7 +31,7 @@ fn external(options: &str) -> String {
 fn identified(program: Program) -> String {
     match program {
         // Its number of the interface is of the hardware address unless it is told another one.
-        Program::Dhcpcd | Program::DhcpcdManager => {
+        Program::Dhcpcd | Program::Dhcpcd6 | Program::DhcpcdManager => {
             "allowinterfaces bond0\nduid\ninterface bond0\niaid 1".to_owned()
         }
         Program::Udhcpc => format!("-x 0x3d:{}", IDENTITY.replace(':', "")),

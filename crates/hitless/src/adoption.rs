@@ -3,6 +3,7 @@
 //! Responsible for that, for the section of the configuration file that says it, and for the record of a bond that is on
 //! trial. Not responsible for building the bond, nor for when the trial ends: the daemon does that.
 
+mod ipv6;
 pub mod record;
 mod section;
 pub mod survey;
@@ -18,7 +19,7 @@ use hitless_core::mac::MacAddr;
 use hitless_linux::address::Address;
 
 use self::survey::InUse;
-use crate::config::{self, Bond, Config, DriverChoice, LoadError, Report};
+use crate::config::{self, AddrGenMode, Bond, Config, DriverChoice, LoadError, Report};
 use crate::file;
 use crate::resolver::Dns;
 
@@ -125,6 +126,25 @@ pub enum WriteError {
         /// What it said.
         source: io::Error,
     },
+}
+
+impl Plan {
+    /// What to know where each port keeps its own hardware address, and the bond has that of the active one: why, and which
+    /// it has now.
+    pub fn note_of_own_macs(&self, why: &str, mac: MacAddr) -> String {
+        let now = if mac == self.mac {
+            ", which changes at a failover".to_owned()
+        } else {
+            format!(": {mac} now, not {}", self.mac)
+        };
+        let made_of_it = match self.bond.ip.addr_gen_mode {
+            Some(AddrGenMode::Eui64) => "; IPv6 addresses that are made of it change with it",
+            Some(AddrGenMode::StablePrivacy) | None => "",
+        };
+        format!(
+            "each port keeps its own hardware address, and the bond has that of the active one{now} ({why}){made_of_it}"
+        )
+    }
 }
 
 /// Works out what to build. `text` is the configuration as it is, `file` what it is called.

@@ -393,6 +393,12 @@ pub fn client_id(places: &Places, interface: &str, index: u32, mac: MacAddr) -> 
     identity::of(places, interface, index, mac)
 }
 
+/// By what DHCPv6 servers know this interface, in the form that it has in DHCPv4: IAID and DUID (RFC 4361); `None`: that
+/// cannot be told.
+pub fn client_id6(places: &Places, interface: &str, index: u32, mac: MacAddr) -> Option<Vec<u8>> {
+    identity::of_dhcp6(places, interface, index, mac)
+}
+
 /// The same as far as it is by configuration: without what merely runs now.
 pub fn arrangements(places: &Places, bonds: &[Kept]) -> Vec<Finding> {
     let mut found = overruled::findings(places, bonds);

@@ -107,6 +107,12 @@ impl Address {
         !self.has(AddressFlags::Permanent)
     }
 
+    /// Is it one of those that are made to be given up soon, so that nobody is known by them for long (IPv6, RFC 8981)?
+    pub fn is_temporary(&self) -> bool {
+        // `IFA_F_TEMPORARY`, which means something else with IPv4.
+        self.address.is_ipv6() && self.has(AddressFlags::Secondary)
+    }
+
     fn has(&self, flag: AddressFlags) -> bool {
         self.flags & flag.bits() != 0
     }

@@ -32,6 +32,13 @@ pub const BY_DHCP: u8 = 16;
 /// The routing table of everyday use (`RT_TABLE_MAIN`).
 pub const TABLE_MAIN: u32 = 254;
 
+/// The metric of the default routes that the kernel makes of what routers advertise (`IP6_RT_PRIO_USER`, which
+/// `ra_defrtr_metric` is by itself).
+const ADVERTISED: u32 = 1024;
+
+/// The metric of one that has been moved.
+const ASIDE: u32 = ADVERTISED + 1;
+
 /// Ticks per second in which the kernel tells times to user space (`USER_HZ`).
 const USER_HZ: u32 = 100;
 
@@ -240,6 +247,17 @@ impl Route {
         self.message.header.address_family == AddressFamily::Inet6
     }
 
+    /// Is it a default route as the kernel makes it of what routers advertise, or such a one that has been moved?
+    fn is_advertised(&self) -> bool {
+        let by_router = self.is_ipv6() && self.is_default() && self.protocol() == BY_ROUTER;
+        by_router && matches!(self.metric(), ADVERTISED | ASIDE)
+    }
+
+    /// The metric that it has, or had before it was moved.
+    pub(crate) fn original_metric(&self) -> u32 {
+        if self.is_advertised() { ADVERTISED } else { self.metric() }
+    }
+
     /// Do the two routes stand for each other, whoever made them: same table, destination, metric, service and next hops?
     pub(crate) fn is_same_way(&self, other: &Self, index: u32) -> bool {
         self.destination() == other.destination()
@@ -309,10 +327,16 @@ impl Route {
         }
     }
 
-    /// The same route through interface `to` wherever this one goes through `from`.
+    /// The same route through interface `to` wherever this one goes through `from`. A default route that a router advertised
+    /// steps aside for the one that the kernel makes there of the next advertisement: where its place is taken by one that it
+    /// has not made itself, it passes over the whole advertisement, and prolongs no address either
+    /// (`ndisc_router_discovery`).
     #[must_use]
     pub fn moved(&self, from: u32, to: u32) -> Self {
         let mut moved = self.clone();
+        if self.is_advertised() {
+            moved = moved.with_metric(ASIDE);
+        }
         for attribute in &mut moved.message.attributes {
             if let RouteAttribute::Oif(index) = attribute {
                 *index = if *index == from { to } else { *index };

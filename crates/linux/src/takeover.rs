@@ -41,7 +41,7 @@ pub struct Way {
     pub destination: (IpAddr, u8),
     /// The next hops; none where the destination is on the link.
     pub gateways: Vec<IpAddr>,
-    /// The lower, the better.
+    /// The lower, the better. As it was before it was moved.
     pub metric: u32,
     /// The routing table.
     pub table: u32,
@@ -67,7 +67,7 @@ impl Way {
         Self {
             destination: route.destination(),
             gateways: route.gateways(interface),
-            metric: route.metric(),
+            metric: route.original_metric(),
             table: route.table(),
         }
     }
@@ -177,7 +177,7 @@ impl Takeover {
                 Step::AddressAdded(index, address) => netlink.remove_address(*index, address).await,
                 Step::AddressRemoved(index, address) => netlink.add_address(*index, address).await,
                 Step::RouteAdded(route) => netlink.remove_route(route).await,
-                Step::RouteRemoved(route) => netlink.append_route(route).await,
+                Step::RouteRemoved(route) => netlink.append_route(&route.moved(self.from, self.from)).await,
             };
             let undone = matches!(&step, Step::AddressRemoved(..) | Step::RouteRemoved(_));
             match result {

@@ -683,6 +683,38 @@ fn a_takeover_of_multipath_routes() {
     });
 }
 
+/// The kernel hears nothing of an advertisement where the place of its default route is taken.
+#[test]
+fn a_takeover_leaves_the_kernel_the_place_of_what_routers_advertise() {
+    let (home, _peer) = home_and_peer();
+    home.ip("address add 2001:db8::5/64 dev eth0 nodad");
+    home.ip("-6 route add default via fe80::1 dev eth0 proto ra metric 1024 expires 600");
+    home.ip("-6 route add default via fe80::2 dev eth0 proto ra metric 100");
+    home.ip("-6 route add default via fe80::3 dev eth0 metric 2000");
+    home.run(|| async {
+        let netlink = Netlink::requests().unwrap();
+        let [from, to] = [named(&netlink, "eth0").await.index, named(&netlink, "eth1").await.index];
+        let metrics = async |index: u32| -> Vec<u32> {
+            let routes = netlink.routes(index).await.unwrap();
+            let mut metrics: Vec<u32> =
+                routes.iter().filter(|route| route.is_default()).map(Route::metric).collect();
+            metrics.sort_unstable();
+            metrics
+        };
+        let gives = netlink.belongings(from).await.unwrap();
+        let takeover = netlink.take_over(from, to).await.unwrap();
+        assert_eq!((metrics(from).await, metrics(to).await), (vec![], vec![100, 1025, 2000]));
+        let mut has = netlink.belongings(to).await.unwrap();
+        has.routes.sort_by_key(|way| gives.routes.iter().position(|known| known == way));
+        assert_eq!(has, gives, "it is recognised");
+        assert_eq!(takeover.undo(&netlink).await, []);
+        assert_eq!((metrics(from).await, metrics(to).await), (vec![100, 1025, 2000], vec![]));
+        netlink.take_over(from, to).await.unwrap();
+        assert_eq!(netlink.copy_over(to, from, gives).await.len(), 0);
+        assert_eq!(metrics(from).await, [100, 1025, 2000]);
+    });
+}
+
 #[test]
 fn a_takeover_that_fails_changes_nothing() {
     let (home, _peer) = home_and_peer();

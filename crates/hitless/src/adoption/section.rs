@@ -8,8 +8,9 @@ use hitless_linux::address::Address;
 use hitless_linux::route::{BY_BOOT, BY_ROUTER, BY_STATIC, Route, TABLE_MAIN};
 use serde::Serialize;
 
+use super::ipv6::{self, Giver};
 use super::survey::InUse;
-use super::{Wish, is_of_the_link};
+use super::{Wish, holder, is_of_the_link};
 use crate::config::DriverChoice;
 
 /// The size of packets that needs no words.
@@ -64,6 +65,8 @@ struct IpTable {
     dhcp6: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accept_ra: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addr_gen_mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dns: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,13 +120,11 @@ fn ip(wish: &Wish<'_>, from: &InUse, mac: MacAddr, notes: &mut Vec<String>) -> I
         ip.address.extend(fixed(port).map(|address| format!("{}/{}", address.address, address.prefix_len)));
         routes(port, &mut ip, notes);
     }
-    gateways(wish.ports, from, &mut ip, notes);
-    if from.leased().is_some() {
-        ip.dhcp4 = Some(true);
-        ip.client_id = Some(from.client_id.as_deref().map_or_else(|| "mac".to_owned(), hex));
-        // Whatever the bond's own is by then.
-        ip.chaddr = Some(mac.to_string());
-    } else if ip.address.iter().any(|address| !address.contains(':')) {
+    gateways(wish, from, &mut ip, notes);
+    advertised(wish, from, mac, &mut ip);
+    lent(wish, from, mac, &mut ip);
+    // Who only has lent addresses is told of them by the server.
+    if ip.dhcp4.is_none() && (ip.dhcp6.is_none() || !ip.address.is_empty()) {
         ip.dns = wish.dns.servers.iter().map(ToString::to_string).collect();
         ip.search.clone_from(&wish.dns.search);
     }
@@ -135,26 +136,52 @@ fn ip(wish: &Wish<'_>, from: &InUse, mac: MacAddr, notes: &mut Vec<String>) -> I
             )
         }));
     }
-    let ends = |address: &Address| is_ipv6_of_others(address) && address.valid.is_some();
-    let any = |is: &dyn Fn(&Address) -> bool| wish.ports.iter().flat_map(|port| &port.addresses).any(is);
-    ip.dhcp6 = any(&|address| ends(address) && address.prefix_len == 128).then_some(true);
-    let by_router = any(&|address| ends(address) && address.prefix_len < 128)
-        || wish.ports.iter().any(|port| port.has_route_by(BY_ROUTER, false));
+    let same_client = ip.client_id.is_some() && ip.client_id == from.client_id6.as_deref().map(hex);
+    notes.extend(ipv6::notes(wish, |port, address, giver| {
+        let goes_on = match giver {
+            Giver::Router => ipv6::is_eui64(address, mac),
+            Giver::Server => same_client,
+        };
+        goes_on && port.link.index == from.link.index
+    }));
+    ip
+}
+
+/// Is anything made of what routers advertise, and of what?
+fn advertised(wish: &Wish<'_>, from: &InUse, mac: MacAddr, ip: &mut IpTable) {
+    let by_router =
+        gave(wish, Giver::Router) || wish.ports.iter().any(|port| port.has_route_by(BY_ROUTER, false));
     ip.accept_ra = match from.accept_ra {
         _ if by_router => Some(true),
         // Nobody listened there, and nobody is to.
         Some(false) => Some(false),
         Some(true) | None => None,
     };
-    ip
+    let is_eui64 = |address: &Address| ipv6::is_eui64(address, mac);
+    ip.addr_gen_mode = from.addresses.iter().any(is_eui64).then_some("eui64");
+}
+
+/// Which servers are asked, and as whom. One identity is for both: where they had been told different ones, that of IPv4.
+fn lent(wish: &Wish<'_>, from: &InUse, mac: MacAddr, ip: &mut IpTable) {
+    ip.dhcp6 = gave(wish, Giver::Server).then_some(true);
+    if from.leased().is_some() {
+        ip.dhcp4 = Some(true);
+        ip.client_id = Some(from.client_id.as_deref().map_or_else(|| "mac".to_owned(), hex));
+        // Whatever the bond's own is by then.
+        ip.chaddr = Some(mac.to_string());
+    } else if ip.dhcp6.is_some() {
+        ip.client_id = from.client_id6.as_deref().map(hex);
+    }
+}
+
+/// Is there an IPv6 address of theirs?
+fn gave(wish: &Wish<'_>, giver: Giver) -> bool {
+    let mut addresses = wish.ports.iter().flat_map(|port| &port.addresses);
+    addresses.any(|address| ipv6::given(address).is_some_and(|(by, _)| by == giver))
 }
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
-}
-
-fn is_ipv6_of_others(address: &Address) -> bool {
-    address.address.is_ipv6() && !is_of_the_link(address)
 }
 
 /// The addresses that an administrator gave.
@@ -181,36 +208,64 @@ fn is_usual_default(route: &Route) -> bool {
 
 /// The best default route of each family: the bond needs no other. That of a lease comes from the server, and keeps its
 /// metric.
-fn gateways(ports: &[InUse], from: &InUse, ip: &mut IpTable, notes: &mut Vec<String>) {
-    if from.leased().is_some() {
-        ip.metric = survey_metric(from);
+fn gateways(wish: &Wish<'_>, from: &InUse, ip: &mut IpTable, notes: &mut Vec<String>) {
+    let ipv4 = match from.leased() {
+        Some(_) => metric_of_lease(from),
+        None => own_default(wish.ports, true, ip, notes),
+    };
+    let ipv6 = own_default(wish.ports, false, ip, notes);
+    ip.metric = metric_of_both(wish, ipv4, ipv6, notes);
+}
+
+/// Has the best default route that an administrator made of this family go by its gateway. Returns its metric.
+fn own_default(ports: &[InUse], ipv4: bool, ip: &mut IpTable, notes: &mut Vec<String>) -> Option<u32> {
+    let of_family = |route: &&Route| is_usual_default(route) && route.destination().0.is_ipv4() == ipv4;
+    let ways = ports.iter().flat_map(|port| {
+        own_routes(port).filter(of_family).map(|route| (route.metric(), route.gateways(port.link.index)))
+    });
+    let ways: Vec<(u32, Vec<IpAddr>)> = ways.collect();
+    let by_one_gateway = ways.iter().filter_map(|(metric, gateways)| match gateways.as_slice() {
+        [gateway] if gateway.is_ipv4() == ipv4 => Some((*metric, *gateway)),
+        _ => None,
+    });
+    let best = by_one_gateway.min();
+    let others = ways.iter().filter(|(_, gateways)| best.is_none_or(|(_, best)| *gateways != [best]));
+    notes.extend(others.map(|(_, gateways)| {
+        format!(
+            "a default route ({}) is moved, but cannot be said in the configuration beside the best one",
+            shown(gateways)
+        )
+    }));
+    let (metric, gateway) = best?;
+    ip.gateway.push(gateway.to_string());
+    Some(metric)
+}
+
+/// The one metric of the default routes of both families: that of the session's, else of IPv4. What it changes is noted.
+fn metric_of_both(
+    wish: &Wish<'_>,
+    ipv4: Option<u32>,
+    ipv6: Option<u32>,
+    notes: &mut Vec<String>,
+) -> Option<u32> {
+    let mut families = [(true, ipv4), (false, ipv6)];
+    let session = wish.session.map(|session| session.ip()).filter(|session| holder(wish, *session).is_some());
+    if session.is_some_and(|session| session.is_ipv6()) {
+        families.reverse();
     }
-    for ipv4 in [true, false] {
-        if ipv4 && from.leased().is_some() {
-            continue;
-        }
-        let of_family = |route: &&Route| is_usual_default(route) && route.destination().0.is_ipv4() == ipv4;
-        let ways = ports.iter().flat_map(|port| {
-            own_routes(port).filter(of_family).map(|route| (route.metric(), route.gateways(port.link.index)))
-        });
-        let mut best: Option<(u32, IpAddr)> = None;
-        for (metric, gateways) in ways {
-            match gateways.as_slice() {
-                [gateway] if gateway.is_ipv4() == ipv4 && best.is_none_or(|best| (metric, *gateway) < best) => {
-                    best = Some((metric, *gateway));
-                }
-                [gateway] if best.is_some_and(|(_, best)| best == *gateway) => {}
-                _ => notes.push(format!(
-                    "a default route ({}) is moved, but cannot be said in the configuration beside the best one",
-                    shown(&gateways)
-                )),
-            }
-        }
-        if let Some((metric, gateway)) = best {
-            ip.gateway.push(gateway.to_string());
-            ip.metric = ip.metric.or(metric_of(ipv4, metric));
-        }
-    }
+    let mut had = families.into_iter().filter_map(|(ipv4, metric)| Some((ipv4, metric?)));
+    let (first, metric) = had.next()?;
+    let said = metric_of(first, metric);
+    notes.extend(had.filter_map(|(ipv4, had)| {
+        let has = said.unwrap_or(usual_metric(ipv4));
+        let family = if ipv4 { "IPv4" } else { "IPv6" };
+        (had != has).then(|| {
+            format!(
+                "the default route of {family} had the metric {had}, and the bond's has {has}: one `metric` is for both families"
+            )
+        })
+    }));
+    said
 }
 
 fn shown(gateways: &[IpAddr]) -> String {
@@ -222,16 +277,20 @@ fn shown(gateways: &[IpAddr]) -> String {
 }
 
 /// The metric of the best IPv4 default route, whoever made it.
-fn survey_metric(port: &InUse) -> Option<u32> {
+fn metric_of_lease(port: &InUse) -> Option<u32> {
     let defaults =
         port.routes.iter().filter(|route| is_usual_default(route) && route.destination().0.is_ipv4());
-    metric_of(true, defaults.map(Route::metric).min()?)
+    defaults.map(Route::metric).min()
 }
 
 /// What has to be said of a metric.
 fn metric_of(ipv4: bool, metric: u32) -> Option<u32> {
-    let usual = if ipv4 { 0 } else { METRIC_OF_IPV6 };
-    Some(metric).filter(|metric| *metric != usual)
+    Some(metric).filter(|metric| *metric != usual_metric(ipv4))
+}
+
+/// The metric that needs no words.
+fn usual_metric(ipv4: bool) -> u32 {
+    if ipv4 { 0 } else { METRIC_OF_IPV6 }
 }
 
 /// All others.

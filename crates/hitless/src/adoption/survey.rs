@@ -26,6 +26,8 @@ pub struct InUse {
     pub client: bool,
     /// By what the server of its address knows it; `None`: the hardware address.
     pub client_id: Option<Vec<u8>>,
+    /// By what DHCPv6 servers know it, in the same form (IAID and DUID, RFC 4361); `None`: that cannot be told.
+    pub client_id6: Option<Vec<u8>>,
     /// Does the kernel listen to routers there? `None`: it has no IPv6.
     pub accept_ra: Option<bool>,
 }
@@ -47,6 +49,7 @@ impl InUse {
             known_network: false,
             client: false,
             client_id: None,
+            client_id6: None,
         })
     }
 

@@ -7,7 +7,7 @@ use hitless_linux::link::Link;
 use hitless_linux::route::Route;
 
 use super::*;
-use crate::config::Dhcp4;
+use crate::config::{AddrGenMode, Dhcp4};
 
 const FILE: &str = "hitless.toml";
 
@@ -48,6 +48,7 @@ fn port(name: &str, index: u32, addresses: &[&str]) -> InUse {
         known_network: false,
         client: false,
         client_id: None,
+        client_id6: None,
         accept_ra: Some(true),
     }
 }
@@ -113,8 +114,9 @@ fn what_an_administrator_gave_is_said_as_it_is() {
     assert_eq!((plan.from.as_str(), plan.mac), ("eth0", MacAddr([2, 0, 0, 0, 0, 2])));
     assert_eq!(plan.addresses.len(), 3, "not the one of the link: {:?}", plan.addresses);
     assert_eq!(plan.leased, None);
-    let [table, wifi] = plan.notes.as_slice() else { panic!("{:?}", plan.notes) };
+    let [table, metric, wifi] = plan.notes.as_slice() else { panic!("{:?}", plan.notes) };
     assert!(table.contains("table 77"), "{table}");
+    assert!(metric.contains("IPv6 had the metric 1024, and the bond's has 100"), "{metric}");
     assert!(wifi.contains("hitless wifi connect --port wlan0"), "{wifi}");
 }
 
@@ -282,4 +284,182 @@ fn a_section_is_added_to_the_file_as_it_is() {
     let error = write(&path, &section).unwrap_err();
     assert!(matches!(error, WriteError::Config(_)), "it is there already: {error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), written);
+}
+
+/// Made of 02:00:00:00:00:02, the hardware address of eth0.
+const EUI64: &str = "2001:db8::ff:fe00:2/64";
+
+fn temporary(mut address: Address) -> Address {
+    address.flags |= 0x01; // IFA_F_TEMPORARY
+    address
+}
+
+#[test]
+fn addresses_made_of_the_hardware_address_go_on_being_made() {
+    let in_use = |eth: Vec<Address>, wlan: Vec<Address>| {
+        let eth = InUse { addresses: eth, ..port("eth0", 2, &[]) };
+        plan(
+            &Wish {
+                session: Some("192.0.2.5:22".parse().unwrap()),
+                ..wish(&[eth, InUse { addresses: wlan, known_network: true, ..port("wlan0", 3, &[]) }])
+            },
+            "",
+            FILE,
+        )
+        .unwrap()
+    };
+    let v4 = address("192.0.2.5/24");
+    let made = in_use(vec![v4.clone(), lent(address(EUI64))], vec![]);
+    assert!(made.section.contains("accept-ra = true\naddr-gen-mode = \"eui64\"\n"), "{}", made.section);
+    assert_eq!((made.bond.ip.addr_gen_mode, made.notes), (Some(AddrGenMode::Eui64), vec![]));
+    for (eth, wlan) in [
+        (vec![address(EUI64)], vec![]),
+        (vec![lent(address("2001:db8::ff:fe00:3/64"))], vec![]),
+        (vec![lent(address("2001:db8::ff:fe00:2/128"))], vec![]),
+        (vec![], vec![lent(address(EUI64))]),
+    ] {
+        let planned = in_use([vec![v4.clone()], eth].concat(), wlan);
+        assert_eq!(planned.bond.ip.addr_gen_mode, None, "{}", planned.section);
+        let is_static = planned.section.contains("\"2001:db8::ff:fe00:2/64\"");
+        assert_eq!(planned.notes.is_empty(), is_static, "{:?}", planned.notes);
+    }
+}
+
+#[test]
+fn addresses_that_the_bond_only_has_until_they_end_are_named() {
+    let mut eth = port("eth0", 2, &["192.0.2.5/24"]);
+    eth.addresses.push(lent(address("2001:db8::5/64")));
+    eth.addresses.push(temporary(lent(address("2001:db8::6/64"))));
+    eth.addresses.push(lent(address("2001:db8::7/128")));
+    let ports = [eth];
+    let made = "2001:db8::5 of eth0 was made of what routers advertise, and the bond makes another one; this one ends in \
+                3600 s";
+    let given = "2001:db8::7 of eth0 was lent by DHCPv6 to somebody whom the bond cannot pass for: it is lent another one; \
+                 this one ends in 3600 s";
+    let session = format!("{}, and the session that goes by it", made.replace("::5", "::6"));
+    for (by, expected) in
+        [("192.0.2.5:22", &[made, given] as &[&str]), ("[2001:db8::6]:22", &[made, session.as_str(), given])]
+    {
+        let planned = plan(&Wish { session: Some(by.parse().unwrap()), ..wish(&ports) }, "", FILE).unwrap();
+        assert_eq!(planned.notes, expected);
+    }
+}
+
+#[test]
+fn dhcpv6_is_asked_as_the_same_client_where_one_identity_serves_both() {
+    let id = |last| Some(vec![0xff, 0, 0, 0, 1, 0, 3, 0, 1, 2, 0, 0, 0, 0, last]);
+    let [one, two] = [2, 3].map(|last| format!("\"ff:00:00:00:01:00:03:00:01:02:00:00:00:00:{last:02x}\""));
+    for (by_dhcp4, client_id, client_id6, expected, same) in [
+        (true, id(2), id(2), Some(one.as_str()), true),
+        (true, id(2), id(3), Some(&one), false),
+        (true, id(2), None, Some(&one), false),
+        (true, None, id(3), Some("\"mac\""), false),
+        (false, None, id(3), Some(&two), true),
+        (false, id(2), id(3), Some(&two), true),
+        (false, None, None, None, false),
+    ] {
+        let v4 = address("192.0.2.5/24");
+        let mut eth = InUse { client_id, client_id6, ..port("eth0", 2, &[]) };
+        eth.addresses = vec![if by_dhcp4 { lent(v4) } else { v4 }, lent(address("2001:db8::7/128"))];
+        let planned = planned(&[eth]);
+        let said = planned.section.lines().find_map(|line| line.strip_prefix("client-id = "));
+        assert_eq!(
+            (said, planned.notes.is_empty()),
+            (expected, same),
+            "{:?}\n{}",
+            planned.notes,
+            planned.section
+        );
+        assert!(planned.bond.ip.dhcp6.is_some());
+    }
+    let mut ports = [port("eth0", 2, &["192.0.2.5/24"]), port("wlan0", 3, &[])];
+    ports[0].client_id6 = id(2);
+    ports[1].known_network = true;
+    ports[1].addresses = vec![lent(address("2001:db8::7/128"))];
+    assert_eq!(planned(&ports).notes.len(), 1, "that client was another one");
+}
+
+#[test]
+fn every_default_route_that_cannot_be_said_is_named() {
+    let on = |number: u32, metric: u32| {
+        let mut port = port(&format!("eth{number}"), number, &[&format!("192.0.{number}.5/24")]);
+        port.routes = vec![default_via(&format!("192.0.{number}.1"), &port).with_metric(metric)];
+        port
+    };
+    for metrics in [[200, 100], [100, 200]] {
+        let ports = [on(2, metrics[0]), on(3, metrics[1])];
+        let planned = planned(&ports);
+        let [best, other] = if metrics[0] < metrics[1] { [2, 3] } else { [3, 2] };
+        assert!(planned.section.contains(&format!("gateway = [\"192.0.{best}.1\"]\nmetric = 100\n")));
+        let [note] = planned.notes.as_slice() else { panic!("{:?}", planned.notes) };
+        assert!(note.starts_with(&format!("a default route (via 192.0.{other}.1) is moved")), "{note}");
+    }
+}
+
+#[test]
+fn one_metric_serves_both_families_and_what_it_changes_is_named() {
+    let by = |session: &str| session.parse().unwrap();
+    for (four, six, session, said, changed) in [
+        (0, 1024, "192.0.2.5:22", None, None),
+        (100, 100, "192.0.2.5:22", Some(100), None),
+        (100, 1024, "192.0.2.5:22", Some(100), Some("of IPv6 had the metric 1024, and the bond's has 100:")),
+        (0, 512, "192.0.2.5:22", None, Some("of IPv6 had the metric 512, and the bond's has 1024:")),
+        (0, 512, "[2001:db8::5]:22", Some(512), Some("of IPv4 had the metric 0, and the bond's has 512:")),
+        (100, 1024, "[2001:db8::5]:22", None, Some("of IPv4 had the metric 100, and the bond's has 0:")),
+    ] {
+        let mut eth = port("eth0", 2, &["192.0.2.5/24", "2001:db8::5/64"]);
+        let mut routes = |protocol| {
+            let four = default_via("192.0.2.1", &eth).with_metric(four).with_protocol(protocol);
+            eth.routes = vec![four, default_via("fe80::9", &eth).with_metric(six)];
+            plan(&Wish { session: Some(by(session)), ..wish(std::slice::from_ref(&eth)) }, "", FILE).unwrap()
+        };
+        // Given by an administrator, and by a server.
+        for planned in [routes(4), routes(16)] {
+            assert_eq!(planned.bond.ip.metric, said, "{}", planned.section);
+            match changed {
+                None => assert_eq!(planned.notes, [""; 0]),
+                Some(words) => assert!(planned.notes[0].contains(words), "{:?}", planned.notes),
+            }
+        }
+    }
+}
+
+#[test]
+fn name_servers_go_along_with_ipv6_alone() {
+    let dns = Dns { servers: vec!["2001:db8::53".parse().unwrap()], search: vec!["home.arpa".to_owned()] };
+    for (addresses, go_along) in [
+        (vec![address("2001:db8::5/64")], true),
+        (vec![lent(address(EUI64))], true),
+        (vec![address("2001:db8::5/64"), lent(address("2001:db8::7/128"))], true),
+        (vec![lent(address("2001:db8::7/128"))], false),
+    ] {
+        let ports = [InUse { addresses, ..port("eth0", 2, &[]) }];
+        let planned = plan(&Wish { dns: dns.clone(), ..wish(&ports) }, "", FILE).unwrap();
+        let ip = planned.bond.ip;
+        assert_eq!(
+            (ip.dns == dns.servers, ip.search == dns.search),
+            (go_along, go_along),
+            "{}",
+            planned.section
+        );
+    }
+}
+
+#[test]
+fn ports_with_hardware_addresses_of_their_own_are_worth_a_note() {
+    let mut eth = port("eth0", 2, &["192.0.2.5/24"]);
+    let plain = planned(std::slice::from_ref(&eth));
+    let other = MacAddr([2, 0, 0, 0, 0, 9]);
+    assert_eq!(
+        plain.note_of_own_macs("it has two Wi-Fi ports", other),
+        "each port keeps its own hardware address, and the bond has that of the active one: 02:00:00:00:00:09 now, not \
+         02:00:00:00:00:02 (it has two Wi-Fi ports)"
+    );
+    assert!(plain.note_of_own_macs("so", plain.mac).contains("which changes at a failover (so)"));
+    eth.addresses.push(lent(address(EUI64)));
+    assert!(
+        planned(&[eth])
+            .note_of_own_macs("so", other)
+            .ends_with("; IPv6 addresses that are made of it change with it")
+    );
 }

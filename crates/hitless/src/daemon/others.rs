@@ -54,6 +54,11 @@ impl Others {
         (managers::has_client(&self.places, &link.name), id)
     }
 
+    /// By what DHCPv6 servers know this interface, as far as that can be told.
+    pub(super) fn client_id6(&self, link: &Link) -> Option<Vec<u8>> {
+        managers::client_id6(&self.places, &link.name, link.index, link.mac?)
+    }
+
     /// Does NetworkManager run here?
     pub(super) fn network_manager_runs(&self) -> bool {
         managers::network_manager_runs(&self.places)

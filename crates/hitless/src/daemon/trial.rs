@@ -266,6 +266,7 @@ impl Daemon {
             port.wireless = self.tools.wireless_kind(index).is_some();
             port.known_network = self.stations.knows_network(name);
             (port.client, port.client_id) = self.others.client(&port.link);
+            port.client_id6 = self.others.client_id6(&port.link);
             ports.push(port);
         }
         Ok(ports)
@@ -360,16 +361,18 @@ impl Daemon {
     }
 
     fn describe(&self, plan: &Plan, file: &Path, within: Duration) -> Adoption {
-        // With two radios each port keeps its own, whatever was asked for.
         let bond = self.bonds.values().find(|bond| bond.config.name == plan.bond.name);
-        let mac = bond.and_then(|bond| bond.snapshot().mac);
+        let mac = bond.and_then(|bond| bond.snapshot().mac).unwrap_or(plan.mac);
         let mut notes = plan.notes.clone();
+        // With two radios each port keeps its own, whatever was asked for.
+        let own_macs = bond.and_then(|bond| bond.own_macs.as_deref());
+        notes.extend(own_macs.map(|why| plan.note_of_own_macs(why, mac)));
         notes.extend(self.others.findings(&plan.bond));
         Adoption {
             bond: plan.bond.name.clone(),
             ports: plan.bond.options.ports.iter().map(ToString::to_string).collect(),
             from: plan.from.clone(),
-            mac: mac.unwrap_or(plan.mac).to_string(),
+            mac: mac.to_string(),
             addresses: plan.addresses.iter().map(|(address, length)| format!("{address}/{length}")).collect(),
             gateways: plan.gateways.iter().map(ToString::to_string).collect(),
             confirm_within_s: within.as_secs(),

@@ -18,6 +18,17 @@ pub(super) fn asks_for_ipv4(process: &Process) -> bool {
     process.program() != "udhcpc6" && !process.words.iter().any(|word| word == "-6")
 }
 
+/// Does it ask for IPv6 addresses?
+pub(super) fn asks_for_ipv6(process: &Process) -> bool {
+    let says = |wanted: &str| process.words.iter().any(|word| word == wanted);
+    match process.program() {
+        "dhclient" => says("-6"),
+        // Its title says what it asks for.
+        "dhcpcd" => !says("-4") && (says("[ip6]") || !says("[ip4]")),
+        program => program == "udhcpc6",
+    }
+}
+
 /// The interfaces that a client was started for, where it is one and says so.
 pub(super) fn interfaces(process: &Process) -> Vec<&str> {
     let mut names: Vec<_> = match process.program() {

@@ -429,6 +429,48 @@ fn networkds_lease_tells_who_it_is_to_servers() {
 }
 
 #[test]
+fn who_a_dhcpv6_client_is_to_servers() {
+    const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    let asked = |machine: &Machine| client_id6(&machine.places(), "eth0", 3, MAC);
+    let id = |iaid: &[u8], duid: &[u8]| Some([&[0xff], iaid, duid].concat());
+    let machine = Machine::new();
+    assert_eq!(asked(&machine), None);
+    let networkd = |duid: &str| {
+        let state = format!("ADMIN_STATE=configured\nDHCP6_CLIENT_IAID=0xa01\nDHCP6_CLIENT_DUID={duid}\n");
+        machine.write("/run/systemd/netif/links/3", &state);
+        asked(&machine)
+    };
+    let vendor = id(&[0, 0, 10, 1], &[0, 2, 0, 0, 0xab, 0x11, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(networkd("DUID-EN/Vendor:0000ab110102030405060708"), vendor);
+    assert_eq!(networkd("DUID-EN/Vendor:0000ab1101020304050607080000"), vendor, "as older versions tell it");
+    assert_eq!(networkd("DUID-LL:0001020000000001"), id(&[0, 0, 10, 1], &[0, 3, 0, 1, 2, 0, 0, 0, 0, 1]));
+    for other in ["DUID-EN/Vendor:000000090102030405060708", "DUID-LL:0001", "9:0102", "UUID", "UUID:x"] {
+        assert_eq!(networkd(other), None, "{other}");
+    }
+
+    let machine = Machine::new();
+    machine.process("70", "net:[1]", "/sbin/dhclient -6 -lf /l6 eth0");
+    machine.process("71", "net:[1]", "/sbin/dhclient -4 -i -lf /l4 eth0");
+    machine.write("/proc/70/root/l6", "default-duid \"\\000\\003ab\";\n");
+    machine.write("/proc/71/root/l4", "default-duid \"\\000\\003cd\";\n");
+    assert_eq!(asked(&machine), id(&[0, 0, 0, 1], b"\x00\x03ab"));
+    assert_eq!(client_id(&machine.places(), "eth0", 3, MAC), id(&[0, 0, 0, 1], b"\x00\x03cd"));
+
+    let machine = Machine::new();
+    machine.process("72", "net:[1]", "dhcpcd: [manager] [ip4] [ip6]");
+    machine.write("/proc/72/root/etc/dhcpcd.conf", "clientid\n");
+    machine.write("/proc/72/root/var/lib/dhcpcd/duid", "00:03:00:01:02\n");
+    assert_eq!(asked(&machine), id(&[0, 0, 0, 1], &[0, 3, 0, 1, 2]));
+    assert_eq!(
+        client_id(&machine.places(), "eth0", 3, MAC),
+        None,
+        "to DHCPv4 servers it is its hardware address"
+    );
+    machine.write("/proc/72/root/etc/dhcpcd.conf", "duid\ninterface eth0\n ia_na 1\n");
+    assert_eq!(asked(&machine), None, "it is told another number");
+}
+
+#[test]
 fn dhcpcd_is_fixed_when_asked_for_and_once() {
     let machine = Machine::new();
     let places = machine.places();
