@@ -72,6 +72,19 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    /// Has it end by itself, as whoever restarts its service does, and starts it again with what it has kept and these
+    /// further lines of its configuration (arguments of udhcpc) in place of the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::start`].
+    pub fn reconfigure(&mut self, options: &str) -> Result<()> {
+        self.process.end(Signal::SIGTERM)?;
+        options.clone_into(&mut self.options);
+        self.process = start(self.host, self.program, &self.interface, &self.options, &self.place)?;
+        Ok(())
+    }
+
     /// Has it ask for its lease again now.
     ///
     /// # Errors

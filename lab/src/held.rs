@@ -149,7 +149,8 @@ fn look(interface: &str, address: Ipv4Addr, stop: &AtomicBool) -> Result<Held> {
     let mut held = Held::default();
     let mut schedule = Schedule::new(RATE);
     let mut route_seen = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
+    // Once at least, however soon it is over.
+    loop {
         schedule.wait();
         held.samples += 1;
         held.with_address += u64::from(has_address(interface, address)?);
@@ -160,8 +161,10 @@ fn look(interface: &str, address: Ipv4Addr, stop: &AtomicBool) -> Result<Held> {
             held.without_route += route_seen.elapsed();
             route_seen = Instant::now();
         }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(held);
+        }
     }
-    Ok(held)
 }
 
 fn has_address(interface: &str, address: Ipv4Addr) -> Result<bool> {

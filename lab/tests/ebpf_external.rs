@@ -80,9 +80,10 @@ fn failback(home: &Home, daemon: &Daemon<'_>) {
 /// What `hitless verify` says of DHCP clients, and what else does not hold.
 fn verify(daemon: &Daemon<'_>) -> (Value, Vec<Value>) {
     let output = daemon.command(&["verify", "--json"]).unwrap();
-    let lines: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = report["checks"].as_array().unwrap();
     let clients = lines.iter().find(|line| line["check"] == "dhcp-clients").unwrap().clone();
-    (clients, lines.into_iter().filter(|line| line["verdict"] == "fails").collect())
+    (clients, lines.iter().filter(|line| line["verdict"] == "fails").cloned().collect())
 }
 
 /// The cable is pulled and plugged, and the daemon dies and comes back: the address stays, and traffic goes on.
@@ -148,6 +149,74 @@ fn what_the_service_of_dhcpcd_has_got_stays() {
     let (clients, wrong) = verify(&daemon);
     assert!(wrong.iter().all(|line| line["check"] == "other-managers"), "{wrong:#?}");
     assert_eq!(clients["verdict"], "note", "{clients:#}");
+}
+
+/// With Debian's configuration the service takes ports, too: until its file has the line that `hitless verify --fix` adds.
+/// In the daemon's own /etc: the machine's stays as it is.
+#[test]
+fn the_service_of_dhcpcd_is_kept_off_the_ports_by_its_file() {
+    const FILE: &str = "/etc/dhcpcd.conf";
+    const LINE: &str = "denyinterfaces eth0 wlan0 bond0-p";
+    let home = home();
+    let (daemon, _server) = started(&home, "fail-over-mac = \"active\"");
+    let verify = |arguments: &[&str]| {
+        let arguments = [&["verify", "--json"], arguments].concat();
+        let output = daemon.command_beside(&arguments).unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report)
+    };
+    let line = |report: &Value, check: &str| {
+        let lines = report["checks"].as_array().unwrap();
+        lines.iter().find(|line| line["check"] == check).unwrap().clone()
+    };
+    let lent = |interface: &str| {
+        let shown = home.laptop.ip(&format!("-4 -o address show dev {interface}")).unwrap();
+        shown.contains("192.168.1.")
+    };
+    let mut client = Client::start(&home.laptop, Program::DhcpcdManager, "bond0", "").unwrap();
+    for interface in ["eth0", "wlan0", "bond0"] {
+        let lent = || Ok(if lent(interface) { Look::Yes(()) } else { Look::No(client.log()) });
+        until(&format!("{interface} to be lent an address"), PATIENCE, lent).unwrap();
+    }
+    let (code, report) = verify(&[]);
+    assert_eq!(code, Some(5));
+    assert_eq!(line(&report, "port-addresses")["verdict"], "fails", "{report:#}");
+    let others = line(&report, "other-managers");
+    assert_eq!(others["verdict"], "fails", "{others:#}");
+    assert!(others["remedy"].as_str().unwrap().contains(&format!("add `{LINE}` to {FILE}")), "{others:#}");
+
+    let before = daemon.read(FILE).unwrap();
+    let (_, report) = verify(&["--fix"]);
+    assert_eq!(report["fixed"], serde_json::json!([{ "file": FILE, "line": LINE }]));
+    let after = daemon.read(FILE).unwrap();
+    let added: Vec<_> = after.lines().filter(|line| !before.lines().any(|old| old == *line)).collect();
+    assert_eq!(added, [LINE]);
+
+    // What it has given to ports it leaves there; that is the user's to remove, as the checklist says.
+    client.reconfigure(added[0]).unwrap();
+    for port in ["eth0", "wlan0"] {
+        home.laptop.ip(&format!("address flush dev {port}")).unwrap();
+    }
+    // In its second life.
+    let said = || client.log().split(" starting\n").nth(2).unwrap_or_default().to_owned();
+    let leases = || said().matches("bond0: leased ").count();
+    let lent_again = || Ok(if leases() == 1 { Look::Yes(()) } else { Look::No(client.log()) });
+    until("the bond to be lent an address again", PATIENCE, lent_again).unwrap();
+    // A port that comes back is what it would take at once.
+    home.pull("wlan0").unwrap();
+    home.plug("wlan0").unwrap();
+    wait_ports_up(&daemon, "bond0");
+    client.renew().unwrap();
+    wait_for("the lease to be prolonged", || (leases() == 2).then_some(()));
+    for port in ["eth0", "wlan0", "bond0-p"] {
+        assert!(!lent(port), "{port}: {}", said());
+        assert!(!said().contains(&format!("{port}: ")), "{port}: {}", said());
+    }
+    let checked = until("the checklist to hold", PATIENCE, || {
+        let (code, report) = verify(&[]);
+        Ok(if code == Some(0) { Look::Yes(report) } else { Look::No(format!("{report:#}")) })
+    });
+    assert_eq!(line(&checked.unwrap(), "other-managers")["verdict"], "holds");
 }
 
 #[test]

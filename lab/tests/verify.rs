@@ -19,6 +19,9 @@ use support::*;
 /// The exit code where something does not hold.
 const UNVERIFIED: i32 = 5;
 
+/// The exit code where nothing is known to be wrong, but not everything is known.
+const UNCHECKED: i32 = 6;
+
 /// How long a station may take to join, and a port to be ready, in an emulated guest.
 const WIFI_PATIENCE: Duration = Duration::from_secs(45);
 
@@ -28,11 +31,31 @@ struct Checked {
     lines: Vec<Value>,
 }
 
+impl Checked {
+    /// What was printed, whose summary is that of its lines.
+    fn of(output: &std::process::Output) -> Self {
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        let checked =
+            Self { code: output.status.code(), lines: report["checks"].as_array().unwrap().clone() };
+        let [holds, fails, unknown, notes] =
+            ["holds", "fails", "unknown", "note"].map(|verdict| checked.with(verdict).len());
+        let verdict = match checked.code {
+            Some(0) => "holds",
+            Some(UNVERIFIED) => "fails",
+            Some(UNCHECKED) => "unknown",
+            code => panic!("{code:?}: {report:#}"),
+        };
+        let summary = serde_json::json!({
+            "verdict": verdict, "holds": holds, "fails": fails, "unknown": unknown, "notes": notes
+        });
+        assert_eq!(report["summary"], summary);
+        checked
+    }
+}
+
 fn verify(daemon: &Daemon<'_>) -> Checked {
-    let output = daemon.command(&["verify", "--json"]).unwrap();
-    let lines = serde_json::from_slice(&output.stdout);
-    let lines = lines.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    Checked { code: output.status.code(), lines }
+    Checked::of(&daemon.command(&["verify", "--json"]).unwrap())
 }
 
 /// Waits until it says what is wished.
@@ -106,6 +129,7 @@ fn one_broken_thing_is_one_line() {
     all_holds(&daemon);
     let human = daemon.ask(&["verify", "bond0"]).unwrap();
     assert!(human.starts_with("bond0  active-backup on ebpf\n  ✓ link "), "{human}");
+    assert!(human.ends_with("\n15 checks: 14 hold, 1 to know\n"), "{human}");
 
     // Each with the commands that the line names.
     let remedied = |check: &str| {
@@ -275,11 +299,35 @@ fn other_users_are_told_what_they_may_not_see() {
         .uid(65534)
         .gid(65534);
     let output = home.laptop.within(|| command.output()).unwrap().unwrap();
-    let lines: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let checked = Checked { code: output.status.code(), lines };
-    assert_eq!(checked.code, Some(0), "{:#?}", checked.lines);
-    assert_eq!(checked.with("unknown"), ["driver"]);
-    assert!(checked.line("driver")["seen"].as_str().unwrap().contains("root"));
+    let checked = Checked::of(&output);
+    // What could not be checked does not hold, and is not known to be wrong either.
+    assert_eq!(checked.code, Some(UNCHECKED), "{:#?}", checked.lines);
+    assert_eq!(checked.with("unknown"), ["driver", "segment"]);
+    for check in ["driver", "segment"] {
+        let line = checked.line(check);
+        assert!(line["seen"].as_str().unwrap().contains("root"), "{line:#}");
+    }
+}
+
+/// The daemon does not compare wires with each other: what the active one sends is heard on the other, or not.
+#[test]
+fn wires_have_to_hear_each_other() {
+    let home = home();
+    let daemon = bonded(&home, "");
+    let sent = || hitless_lab::Home::frames(&home.laptop, "wlan0").unwrap().1;
+    let before = sent();
+    let seen = |checked: &Checked| checked.line("segment")["seen"].as_str().unwrap().to_owned();
+    let checked = verify(&daemon);
+    assert_eq!((checked.code, seen(&checked).as_str()), (Some(0), "wlan0 hears what eth0 sends"));
+
+    // The other cable leads elsewhere.
+    home.switch.ip("link set swp1 nomaster").unwrap();
+    let checked = verify(&daemon);
+    assert_eq!((checked.code, checked.with("unknown")), (Some(UNCHECKED), vec!["segment"]));
+    assert!(seen(&checked).starts_with("wlan0 does not hear what eth0 sends"), "{}", seen(&checked));
+    home.switch.ip("link set swp1 master br0").unwrap();
+    wait_checked(&daemon, |checked| checked.code == Some(0));
+    assert_eq!(sent(), before, "switches learn nothing wrong from a standby port that is silent");
 }
 
 /// With real 802.11: the wire active and the station standing by, and then what Wi-Fi may lack.

@@ -44,6 +44,8 @@ pub struct Bond {
     pub fail_over_mac: String,
     /// Why that, where it was found out.
     pub fail_over_mac_reason: Option<String>,
+    /// What is done where a port leads into another network than the active one: require, warn or off.
+    pub same_segment: String,
     /// In order of preference.
     pub ports: Vec<Port>,
     /// The last change of the active port.
@@ -122,6 +124,8 @@ pub struct Port {
     pub active: bool,
     /// What it waits for, in words; `None`: for nothing.
     pub waiting: Option<String>,
+    /// Is it the active port, or has it been shown that it reaches the same network?
+    pub same_segment: bool,
     /// How often its link went down since the interface appeared.
     pub link_failures: u32,
     /// The interface's own hardware address.

@@ -39,6 +39,7 @@ fn full_bond() -> Bond {
         link: LinkState::Up,
         active: true,
         waiting: text("carrier"),
+        same_segment: true,
         link_failures: 1,
         permanent_mac: text("02:00:00:00:00:01"),
         speed_mbps: Some(1000),
@@ -55,6 +56,7 @@ fn full_bond() -> Bond {
         mac: text("02:00:00:00:00:01"),
         fail_over_mac: "none".to_owned(),
         fail_over_mac_reason: text("the driver can do it"),
+        same_segment: "require".to_owned(),
         ports: vec![port],
         last_failover: Some(failover()),
         dhcp: Some(Dhcp {

@@ -542,6 +542,8 @@ pub struct PortSnapshot {
     pub duplex: Option<Duplex>,
     /// What it waits for.
     pub waiting: Option<Waiting>,
+    /// Is it the active port, or has it been shown that it reaches the same segment? Wires are not compared with each other.
+    pub same_segment: bool,
     /// With Wi-Fi, its association, as far as that is known.
     pub station: Option<Station>,
 }

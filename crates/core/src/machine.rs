@@ -618,7 +618,7 @@ impl Machine {
                 Proof::Missing if asked.contains(id) => {
                     port.proof = Proof::begin(now.max(port.trusted_from), targets.clone());
                 }
-                Proof::Missing | Proof::Asking(_) | Proof::Given | Proof::Other(_) => {}
+                Proof::Missing | Proof::Asking(_) | Proof::Given | Proof::Same | Proof::Other(_) => {}
             }
         }
     }

@@ -133,8 +133,10 @@ pub(crate) enum Proof {
     Missing,
     /// Questions are being asked.
     Asking(Asking),
-    /// An answer came in.
+    /// An answer came in, or it is not waited for any longer.
     Given,
+    /// An answer came in, from the station that gave it on the active port, too.
+    Same,
     /// An answer came in, from someone else than on the active port.
     Other(OtherSegment),
 }
@@ -173,20 +175,20 @@ impl Proof {
     }
 
     pub(crate) fn is_given(&self) -> bool {
-        matches!(self, Self::Given)
+        matches!(self, Self::Given | Self::Same)
     }
 
     pub(crate) fn asking(&self) -> Option<&Asking> {
         match self {
             Self::Asking(asking) => Some(asking),
-            Self::Missing | Self::Given | Self::Other(_) => None,
+            Self::Missing | Self::Given | Self::Same | Self::Other(_) => None,
         }
     }
 
     pub(crate) fn asking_mut(&mut self) -> Option<&mut Asking> {
         match self {
             Self::Asking(asking) => Some(asking),
-            Self::Missing | Self::Given | Self::Other(_) => None,
+            Self::Missing | Self::Given | Self::Same | Self::Other(_) => None,
         }
     }
 }

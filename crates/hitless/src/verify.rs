@@ -12,6 +12,9 @@ mod ports;
 #[cfg(test)]
 mod tests;
 mod wifi;
+mod wires;
+
+use std::collections::BTreeMap;
 
 use hitless_api as api;
 use hitless_core::mac::MacAddr;
@@ -38,6 +41,8 @@ pub struct Facts {
     pub clients: Seen<Vec<Client>>,
     /// What other managers are set up to do to its ports.
     pub others: Vec<Finding>,
+    /// Do wired standby ports hear what the wired active port sends? By name.
+    pub heard: BTreeMap<String, Seen<bool>>,
 }
 
 /// What the kernel says of an interface.
@@ -145,7 +150,7 @@ pub fn checklist(facts: &Facts) -> Vec<Line> {
         others::line(facts),
         wifi::mac(facts, bond),
         wifi::association(&facts.bond),
-        ports::segment(&facts.bond),
+        ports::segment(facts),
         kernel::rp_filter(facts, bond),
         kernel::arp_ignore(bond),
         kernel::ipv6_on_ports(facts),
@@ -153,13 +158,41 @@ pub fn checklist(facts: &Facts) -> Vec<Line> {
     ]
 }
 
-/// Do all of them hold? What could not be found out is no failure for somebody who may not look (`privileged` may).
-pub fn all_hold(lines: &[Line], privileged: bool) -> bool {
-    lines.iter().all(|line| match line.verdict {
-        Verdict::Holds | Verdict::Note => true,
-        Verdict::Unknown => !privileged,
-        Verdict::Fails => false,
-    })
+/// What came of all checks together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// [`Verdict::Holds`] only where no line fails and none is unknown; what fails counts more than what is not known.
+    pub verdict: Verdict,
+    /// How many lines hold.
+    pub holds: usize,
+    /// How many do not.
+    pub fails: usize,
+    /// How many could not be found out.
+    pub unknown: usize,
+    /// In how many there is nothing to judge.
+    pub notes: usize,
+}
+
+impl Summary {
+    /// Of these lines. Where there are none, nothing holds.
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Self {
+        let mut summary = Self { verdict: Verdict::Fails, holds: 0, fails: 0, unknown: 0, notes: 0 };
+        for line in lines {
+            let count = match line.verdict {
+                Verdict::Holds => &mut summary.holds,
+                Verdict::Fails => &mut summary.fails,
+                Verdict::Unknown => &mut summary.unknown,
+                Verdict::Note => &mut summary.notes,
+            };
+            *count += 1;
+        }
+        summary.verdict = match (summary.holds + summary.notes, summary.fails, summary.unknown) {
+            (0, 0, 0) | (_, 1.., _) => Verdict::Fails,
+            (_, 0, 1..) => Verdict::Unknown,
+            (_, 0, 0) => Verdict::Holds,
+        };
+        summary
+    }
 }
 
 impl Facts {

@@ -1,6 +1,7 @@
 //! The server against clients that are well-behaved, malicious, or merely broken.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![recursion_limit = "256"] // `json!` of a whole status
 
 mod fake;
 
@@ -62,14 +63,16 @@ fn status_is_exactly_this() {
             "unconfirmed_s": null,
             "carrier": true, "mac": "02:00:00:00:00:01", "fail_over_mac": "none",
             "fail_over_mac_reason": "the ebpf driver accepts what is for the bond on every port",
+            "same_segment": "require",
             "ports": [
                 {
                     "name": "eth0", "index": 2, "link": "up", "active": true, "waiting": null, "link_failures": 1,
-                    "permanent_mac": "02:00:00:00:00:01", "speed_mbps": 1000, "duplex": "full",
+                    "same_segment": true, "permanent_mac": "02:00:00:00:00:01", "speed_mbps": 1000, "duplex": "full",
                     "wifi": null
                 },
                 {
                     "name": "wlan0", "index": 3, "link": "back", "active": false, "waiting": "updelay",
+                    "same_segment": false,
                     "link_failures": 0, "permanent_mac": "02:00:00:00:00:02", "speed_mbps": null, "duplex": null,
                     "wifi": {
                         "ssid": "home", "ssid_hex": null, "bssid": "02:00:00:00:01:00", "signal_dbm": -54,
@@ -80,6 +83,7 @@ fn status_is_exactly_this() {
                 {
                     "name": "enx\u{1b}[2J", "index": null, "link": "down", "active": false,
                     "waiting": "the interface to appear", "link_failures": 0, "permanent_mac": null,
+                    "same_segment": false,
                     "speed_mbps": null, "duplex": null, "wifi": null
                 },
             ],
@@ -100,6 +104,7 @@ fn status_is_exactly_this() {
             "name": "bond1", "driver": "kernel", "mode": "active-backup", "active": null, "primary": null,
             "unconfirmed_s": null,
             "carrier": false, "mac": null, "fail_over_mac": "none", "fail_over_mac_reason": null, "ports": [],
+            "same_segment": "require",
             "last_failover": null, "dhcp": null, "dhcp6": null, "dns": null
         },
     ] } });

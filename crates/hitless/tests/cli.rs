@@ -74,7 +74,10 @@ fn verify_says_what_is_amiss_and_what_to_do() {
     assert_snapshot!(show(&verify(&["bond0"]), fake.directory()));
     let output = verify(&["--json"]);
     assert_eq!(output.status.code(), Some(5));
-    let lines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summary = serde_json::json!({ "verdict": "fails", "holds": 0, "fails": 2, "unknown": 0, "notes": 0 });
+    assert_eq!(report["summary"], summary);
+    let lines = report["checks"].as_array().unwrap();
     let told: Vec<_> = lines.iter().map(|line| (&line["bond"], &line["check"], &line["verdict"])).collect();
     assert_eq!(
         serde_json::to_value(told).unwrap(),

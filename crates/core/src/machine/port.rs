@@ -173,7 +173,7 @@ impl Port {
                 }
                 Proof::Asking(asking) if asking.is_waiting() => Some(Waiting::Proof(asking.targets.clone())),
                 Proof::Other(other) => Some(Waiting::OtherSegment(*other)),
-                Proof::Asking(_) | Proof::Missing | Proof::Given => None,
+                Proof::Asking(_) | Proof::Missing | Proof::Given | Proof::Same => None,
             },
         }
     }

@@ -38,6 +38,7 @@ impl Machine {
             speed_mbps: port.speed_mbps(),
             duplex: port.info.duplex,
             waiting: self.waiting(id),
+            same_segment: self.is_in_same_segment(id),
             station: port.radio.station().cloned(),
         };
         (self.config.preference(&port.info.name).unwrap_or(usize::MAX), snapshot)
@@ -77,6 +78,7 @@ impl Machine {
                     speed_mbps: None,
                     duplex: None,
                     waiting: Some(Waiting::Interface),
+                    same_segment: false,
                     station: None,
                 };
                 (preference, snapshot)

@@ -101,6 +101,20 @@ impl Machine {
         self.is_doubtful(id) && !self.ports.get(&id).is_some_and(|port| port.proof.is_given())
     }
 
+    /// Has it been shown that this port reaches the same segment as the active one?
+    pub(super) fn is_in_same_segment(&self, id: PortId) -> bool {
+        let Some(port) = self.ports.get(&id) else { return false };
+        let remembered = match port.proof {
+            Proof::Same => true,
+            // Where that is only complained of, others count as if.
+            Proof::Missing | Proof::Given => {
+                self.config.same_segment == SameSegment::Require && port.radio.in_same_segment()
+            }
+            Proof::Asking(_) | Proof::Other(_) => false,
+        };
+        self.active == Some(id) || remembered
+    }
+
     /// Is the bond still where it was, if this becomes the active port?
     pub(super) fn stays_with(&self, id: PortId) -> bool {
         let Some(port) = self.ports.get(&id) else { return false };
@@ -149,18 +163,18 @@ impl Machine {
                     port.proof = Proof::Given;
                 }
                 None => {}
-                Some(Ok(())) => self.found_together(id),
+                Some(Ok(())) => self.found_together(id, Proof::Same),
                 Some(Err(other)) => self.found_elsewhere(id, other),
             }
         }
     }
 
-    /// The port and the active one reach the same segment, or count as if.
-    fn found_together(&mut self, id: PortId) {
+    /// The port and the active one reach the same segment, or count as if (then its proof is no more than given).
+    fn found_together(&mut self, id: PortId, proof: Proof) {
         // What took over unchecked has been checked now.
         self.provisional = None;
         if let Some(port) = self.ports.get_mut(&id) {
-            port.proof = Proof::Given;
+            port.proof = proof;
         }
         for id in [Some(id), self.active].into_iter().flatten() {
             if let Some(port) = self.ports.get_mut(&id) {
@@ -190,7 +204,7 @@ impl Machine {
             }
             SameSegment::Warn | SameSegment::Off => {
                 self.notices.push_back(Notice::OtherSegment { port: port.info.name.clone(), other });
-                self.found_together(id);
+                self.found_together(id, Proof::Given);
             }
         }
     }

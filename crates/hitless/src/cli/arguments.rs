@@ -28,6 +28,7 @@ Exit codes:
   3  no daemon runs on the socket
   4  refused: no permission, or the daemon will not do it
   5  verify: something does not hold
+  6  verify: nothing is known to be wrong, but not everything could be found out
 
 Colour appears on a terminal only, and never where NO_COLOR is set.";
 
@@ -52,17 +53,19 @@ pub enum Command {
     /// Check that everything about a bond holds, and say what to do where it does not
     ///
     /// Looks at what the daemon and the kernel say, at addresses, routes, hardware addresses, Wi-Fi, settings that would be
-    /// in the way and other DHCP clients, and changes nothing without --fix. Each line has a mark: ✓ it holds, ✗ it does
-    /// not, ? it could not be found out (some of it only root may read), · there is nothing to judge, but something to know.
+    /// in the way and other DHCP clients, and changes nothing without --fix. Where several ports are wired, the active one
+    /// sends a frame that nobody answers, and the others listen for it. Each line has a mark: ✓ it holds, ✗ it does not,
+    /// ? it could not be found out (some of it only root may read), · there is nothing to judge, but something to know.
     ///
-    /// The exit code is 0 if nothing fails (and, for root, nothing could not be found out), else 5.
+    /// The exit code is 0 if all hold, 5 if one does not, and 6 if none fails, but not all could be found out. What is only
+    /// to know does not count.
     Verify {
         /// Only this bond
         bond: Option<String>,
         /// First put right what can be (root only): keep dhcpcd off the ports, by a line in /etc/dhcpcd.conf
         #[arg(long)]
         fix: bool,
-        /// As one line of JSON: the checks, or with --fix an object of what was fixed and the checks
+        /// As one line of JSON: the summary and the checks, with --fix also what was fixed
         #[arg(long)]
         json: bool,
     },

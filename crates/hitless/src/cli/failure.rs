@@ -18,6 +18,7 @@ pub(super) enum Exit {
     NoDaemon = 3,
     Refused = 4,
     Unverified = 5,
+    Unchecked = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -14,7 +14,7 @@ use super::status;
 use super::style::{self, clean};
 use super::write_json;
 use crate::managers::{self, Fixed, Places};
-use crate::verify::{self, Line, Verdict, collect};
+use crate::verify::{self, Line, Summary, Verdict, collect};
 
 /// A line of the checklist for programs.
 #[derive(Serialize)]
@@ -24,11 +24,14 @@ struct Entry<'a> {
     line: &'a Line,
 }
 
-/// What was put right, and the checklist after that, for programs.
+/// All of it, for programs.
 #[derive(Serialize)]
-struct Repaired<'a> {
-    fixed: &'a [Fixed],
+struct Report<'a> {
+    summary: Summary,
     checks: Vec<Entry<'a>>,
+    /// What was put right before, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed: Option<&'a [Fixed]>,
 }
 
 pub(super) fn verify(
@@ -46,22 +49,22 @@ pub(super) fn verify(
     let bonds = status::bonds(socket, only)?;
     let fixed = if fix { Some(repair(&bonds)?) } else { None };
     let lists = checklists(bonds)?;
+    let summary = Summary::of(lists.iter().flat_map(|(_, lines)| lines));
     if json {
         let entries =
             lists.iter().flat_map(|(bond, lines)| lines.iter().map(|line| Entry { bond: &bond.name, line }));
-        let checks = entries.collect();
-        match &fixed {
-            Some(fixed) => write_json(out, &Repaired { fixed, checks })?,
-            None => write_json(out, &checks)?,
-        }
+        write_json(out, &Report { summary, checks: entries.collect(), fixed: fixed.as_deref() })?;
     } else {
         if let Some(fixed) = &fixed {
             write_fixed(fixed, out)?;
         }
-        human(&lists, out)?;
+        human(&lists, summary, privileged, out)?;
     }
-    let all_hold = !lists.is_empty() && lists.iter().all(|(_, lines)| verify::all_hold(lines, privileged));
-    if all_hold { Ok(()) } else { Err(Failure::silent(Exit::Unverified)) }
+    match summary.verdict {
+        Verdict::Holds | Verdict::Note => Ok(()),
+        Verdict::Fails => Err(Failure::silent(Exit::Unverified)),
+        Verdict::Unknown => Err(Failure::silent(Exit::Unchecked)),
+    }
 }
 
 /// Puts right what can be.
@@ -98,10 +101,15 @@ fn write_fixed(fixed: &[Fixed], out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn human(lists: &[(Bond, Vec<Line>)], out: &mut impl Write) -> io::Result<()> {
+fn human(
+    lists: &[(Bond, Vec<Line>)],
+    summary: Summary,
+    privileged: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let strong = style::STRONG;
     if lists.is_empty() {
-        writeln!(out, "The daemon has no bonds.")?;
+        return writeln!(out, "The daemon has no bonds.");
     }
     for (n, (bond, lines)) in lists.iter().enumerate() {
         if n > 0 {
@@ -114,7 +122,20 @@ fn human(lists: &[(Bond, Vec<Line>)], out: &mut impl Write) -> io::Result<()> {
             write_line(line, width, out)?;
         }
     }
+    writeln!(out, "\n{}", counted(summary))?;
+    if summary.unknown > 0 && !privileged {
+        writeln!(out, "Some of it only root may look at: try it with sudo.")?;
+    }
     Ok(())
+}
+
+/// In one line; `holds` always, the rest where there is any.
+fn counted(Summary { verdict: _, holds, fails, unknown, notes }: Summary) -> String {
+    let all = holds + fails + unknown + notes;
+    let others = [(fails, "fail"), (unknown, "could not be found out"), (notes, "to know")];
+    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    others
+        .fold(format!("{all} checks: {holds} hold"), |line, (count, what)| format!("{line}, {count} {what}"))
 }
 
 fn write_line(line: &Line, width: usize, out: &mut impl Write) -> io::Result<()> {
@@ -156,6 +177,7 @@ mod tests {
             mac: None,
             fail_over_mac: "none".to_owned(),
             fail_over_mac_reason: None,
+            same_segment: "require".to_owned(),
             unconfirmed_s: None,
             ports: Vec::new(),
             last_failover: None,
@@ -176,7 +198,8 @@ mod tests {
             line("wifi", Verdict::Note, "no port is Wi-Fi", None),
         ];
         let mut out = Vec::new();
-        human(&[(bond, lines)], &mut out).unwrap();
+        let summary = Summary::of(lines.iter());
+        human(&[(bond, lines)], summary, false, &mut out).unwrap();
         let shown = String::from_utf8(out).unwrap();
         assert_eq!(
             anstream::adapter::strip_str(&shown).to_string(),
@@ -186,6 +209,9 @@ mod tests {
                  → hitless switch bond0 eth0
   ? driver       not for you
   · wifi         no port is Wi-Fi
+
+4 checks: 1 hold, 1 fail, 1 could not be found out, 1 to know
+Some of it only root may look at: try it with sudo.
 "
         );
     }

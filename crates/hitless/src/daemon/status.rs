@@ -26,6 +26,7 @@ impl Daemon {
             mode: bond.config.options.mode.name(),
             fail_over_mac: bond.config.options.fail_over_mac,
             fail_over_mac_reason: bond.own_macs.clone(),
+            same_segment: bond.config.options.same_segment,
             dhcp: bond.dhcp.as_ref().map(|dhcp| dhcp.snapshot(self.now())),
             dhcp6: bond.dhcp6.as_ref().map(|dhcp6| dhcp6.snapshot(self.now())),
             dns: (bond.name_servers().2, self.name_servers.via()),

@@ -52,3 +52,51 @@ impl Time {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use hitless_core::dhcp::Parameters;
+    use hitless_core::time::Instant;
+
+    use super::*;
+
+    fn lease(ntp: &[Ipv4Addr]) -> Lease {
+        Lease {
+            parameters: Parameters {
+                address: Ipv4Addr::new(192, 0, 2, 5),
+                prefix_len: 24,
+                gateways: Vec::new(),
+                routes: Vec::new(),
+                mtu: None,
+                dns: Vec::new(),
+                domain: None,
+                search: Vec::new(),
+                ntp: ntp.to_vec(),
+                hostname: None,
+            },
+            server: Ipv4Addr::new(192, 0, 2, 1),
+            obtained: Instant::EPOCH,
+            lifetime: None,
+            gateway_mac: None,
+        }
+    }
+
+    fn informed(ntp: &[Ipv6Addr]) -> Information {
+        Information { ntp: ntp.to_vec(), ..Information::default() }
+    }
+
+    #[test]
+    fn the_servers_of_both_families_in_the_order_that_they_were_told() {
+        let four = [Ipv4Addr::new(192, 0, 2, 9), Ipv4Addr::new(192, 0, 2, 1)];
+        let six =
+            [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)];
+        let [four_ips, six_ips] = [four.map(IpAddr::V4), six.map(IpAddr::V6)];
+        let (lease, informed) = (lease(&four), informed(&six));
+        assert_eq!(of(Some(&lease), Some(&informed)), [four_ips, six_ips].concat());
+        assert_eq!(of(Some(&lease), None), four_ips);
+        assert_eq!(of(None, Some(&informed)), six_ips, "DHCPv6 alone is enough");
+        assert_eq!(of(None, None), Vec::<IpAddr>::new());
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hitless_api as api;
-use hitless_core::config::FailOverMac;
+use hitless_core::config::{FailOverMac, SameSegment};
 use hitless_core::dhcp;
 use hitless_core::dhcp6;
 use hitless_core::event::{self, Notice, Snapshot};
@@ -26,6 +26,8 @@ pub struct Surroundings<'a> {
     pub fail_over_mac: FailOverMac,
     /// Why that, where it was found out.
     pub fail_over_mac_reason: Option<String>,
+    /// What is done where a port leads into another network.
+    pub same_segment: SameSegment,
     /// How it has an address, where hitless asks for it.
     pub dhcp: Option<dhcp::Snapshot>,
     /// The same for IPv6.
@@ -46,6 +48,7 @@ pub fn bond(surroundings: &Surroundings<'_>, snapshot: &Snapshot) -> api::Bond {
         mode: surroundings.mode.to_owned(),
         fail_over_mac: fail_over_mac(surroundings.fail_over_mac).to_owned(),
         fail_over_mac_reason: surroundings.fail_over_mac_reason.clone(),
+        same_segment: same_segment(surroundings.same_segment).to_owned(),
         active: snapshot.active.clone(),
         primary: snapshot.primary.clone(),
         carrier: snapshot.carrier,
@@ -102,6 +105,14 @@ fn fail_over_mac(policy: FailOverMac) -> &'static str {
     }
 }
 
+fn same_segment(policy: SameSegment) -> &'static str {
+    match policy {
+        SameSegment::Require => "require",
+        SameSegment::Warn => "warn",
+        SameSegment::Off => "off",
+    }
+}
+
 /// The name of a network for the interface: for people, and in hex digits where that is not exactly it.
 pub fn ssid(ssid: &Ssid) -> (String, Option<String>) {
     let shown = ssid.to_string();
@@ -125,6 +136,7 @@ fn port(port: &event::PortSnapshot, wifi: &BTreeMap<String, api::Wifi>) -> api::
         link: link(port.link),
         active: port.active,
         waiting: port.waiting.as_ref().map(ToString::to_string),
+        same_segment: port.same_segment,
         link_failures: port.link_failures,
         permanent_mac: port.permanent_mac.map(|mac| mac.to_string()),
         speed_mbps: port.speed_mbps,

@@ -155,8 +155,10 @@ fn lease6_fault(facts: &Facts, bond: &Interface) -> Option<Fault> {
     }
 }
 
-/// Two addresses in one network: which of them others see is a matter of luck.
+/// Two addresses in one network: which of them others see is a matter of luck. One without a network (/32) is not among
+/// them: nothing is sent from it unasked.
 fn twins(bond: &Interface, held: &[&Address]) -> Option<Fault> {
+    let held: Vec<_> = held.iter().filter(|address| address.prefix_len < 32).collect();
     held.iter().enumerate().find_map(|(n, first)| {
         let second = held.iter().skip(n + 1).find(|second| overlap(first, second))?;
         Some(Fault::new(

@@ -1,4 +1,6 @@
-//! Reading what is judged. Changes nothing, and waits for nobody but the kernel.
+//! Reading what is judged. Changes nothing, and waits for nobody but the kernel; and for wired ports to hear each other.
+
+use std::collections::BTreeMap;
 
 use hitless_api as api;
 use hitless_core::event::PortId;
@@ -8,7 +10,7 @@ use hitless_linux::link::Link;
 use hitless_linux::netlink::Netlink;
 use hitless_linux::sysctl::{Ipv4Setting, Ipv6Setting};
 
-use super::{Bonding, Datapath, Facts, Interface, Seen, Settings, clients};
+use super::{Bonding, Datapath, Facts, Interface, Seen, Settings, clients, ports, wires};
 use crate::causes::chain;
 use crate::managers::{self, Kept, Places};
 
@@ -34,7 +36,8 @@ pub async fn facts(netlink: &Netlink, bond: api::Bond) -> Result<Facts, RequestE
         (api::Driver::Ebpf | api::Driver::Kernel, _) => Ok(None),
     };
     let others = managers::arrangements(&Places::default(), &[kept(&bond)]);
-    Ok(Facts { bond, interfaces, datapath, clients: clients::collect(), others })
+    let heard = heard(&bond, &interfaces).await;
+    Ok(Facts { bond, interfaces, datapath, clients: clients::collect(), others, heard })
 }
 
 /// What of this bond is nobody else's.
@@ -62,6 +65,14 @@ async fn interface(netlink: &Netlink, link: Link) -> Result<Interface, RequestEr
             active: bond.active,
         }),
     })
+}
+
+/// Which wired standby ports hear the active one.
+async fn heard(bond: &api::Bond, interfaces: &[Interface]) -> BTreeMap<String, Seen<bool>> {
+    let Some((active, standbys)) = ports::wires(bond) else { return BTreeMap::new() };
+    let link = interfaces.iter().find(|link| Some(link.index) == active.index && link.name == active.name);
+    let Some((link, mac)) = link.and_then(|link| Some((link, link.mac?))) else { return BTreeMap::new() };
+    wires::heard((link.index, &link.name), mac, &standbys).await
 }
 
 fn settings(name: &str) -> Result<Settings, RequestError> {

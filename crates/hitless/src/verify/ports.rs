@@ -2,7 +2,7 @@
 
 use hitless_api::{Bond, Cause, LinkState, Port};
 
-use super::{Fault, Line, named};
+use super::{Facts, Fault, Line, Seen, Verdict, named};
 
 const ACTIVE: &str = "active-port";
 const SEGMENT: &str = "segment";
@@ -91,9 +91,17 @@ fn waiting(bond: &Bond) -> String {
     waiting.map(|(port, what)| format!("; {port} waits for {what}")).collect()
 }
 
-/// Ports reach the same segment, as far as the daemon looks: it compares where Wi-Fi is one of two.
-pub(super) fn segment(bond: &Bond) -> Line {
-    let present: Vec<&Port> = bond.ports.iter().filter(|port| port.index.is_some()).collect();
+/// The active port and the ports that stand by for it, ready, all of them wired: the daemon does not compare these.
+pub(super) fn wires(bond: &Bond) -> Option<(&Port, Vec<&Port>)> {
+    let is_wired = |port: &&Port| port.index.is_some() && port.wifi.is_none();
+    let active = bond.ports.iter().find(|port| Some(&port.name) == bond.active.as_ref()).filter(is_wired)?;
+    let standbys = bond.ports.iter().filter(is_wired).filter(|port| !port.active && is_ready(port));
+    Some((active, standbys.collect()))
+}
+
+/// Ports reach the same segment: the daemon compares where Wi-Fi is one of two; wires are listened on.
+pub(super) fn segment(facts: &Facts) -> Line {
+    let present: Vec<&Port> = facts.bond.ports.iter().filter(|port| port.index.is_some()).collect();
     let faults = present.iter().filter_map(|port| {
         let waiting = port.waiting.as_deref()?;
         let (seen, remedy) = if waits_for(port, OTHER_SEGMENT) {
@@ -105,10 +113,11 @@ pub(super) fn segment(bond: &Bond) -> Line {
         };
         Some(Fault::new(format!("{} {seen}; it waits for {waiting}", port.name), remedy))
     });
-    Line::unless(faults.collect(), compared(bond, &present))
+    Line::unless(faults.collect(), compared(facts, &present))
 }
 
-fn compared(bond: &Bond, present: &[&Port]) -> Line {
+fn compared(facts: &Facts, present: &[&Port]) -> Line {
+    let bond = &facts.bond;
     let Some(active) = present.iter().find(|port| Some(&port.name) == bond.active.as_ref()) else {
         return Line::note(SEGMENT, "there is no active port to compare with");
     };
@@ -116,18 +125,58 @@ fn compared(bond: &Bond, present: &[&Port]) -> Line {
     if others.is_empty() {
         return Line::note(SEGMENT, "there is one port only, and nothing to compare");
     }
-    let ready: Vec<_> = others.iter().filter(|port| is_ready(port)).collect();
+    let ready: Vec<_> = others.into_iter().filter(|port| is_ready(port)).collect();
     if ready.is_empty() {
         return Line::note(SEGMENT, format!("nothing to compare at present{}", waiting(bond)));
     }
-    let over_the_air = ready.iter().filter(|port| port.wifi.is_some() || active.wifi.is_some());
-    let proven = named(over_the_air.map(|port| port.name.as_str()), "");
-    if proven.is_empty() {
-        let all = named(ready.iter().map(|port| port.name.as_str()), "");
-        return Line::note(SEGMENT, format!("{all} and {} are wired, which is not compared", active.name));
+    let found: Vec<_> = ready
+        .into_iter()
+        .map(|port| match port.wifi.is_some() || active.wifi.is_some() {
+            true => compared_by_the_daemon(bond, port, active),
+            false => listened_on(facts.heard.get(&port.name), port, active),
+        })
+        .collect();
+    let seen = found.iter().map(|line| line.seen.as_str()).collect::<Vec<_>>().join("; ");
+    let is_any = |verdict| found.iter().any(|line| line.verdict == verdict);
+    if is_any(Verdict::Unknown) {
+        Line::unknown(SEGMENT, seen)
+    } else if is_any(Verdict::Note) {
+        Line::note(SEGMENT, seen)
+    } else {
+        Line::holds(SEGMENT, seen)
     }
-    let seen = format!("{proven} and {} reach the same network, unless same-segment is off", active.name);
-    Line::holds(SEGMENT, seen)
+}
+
+/// It is ready, and one of the two is Wi-Fi.
+fn compared_by_the_daemon(bond: &Bond, port: &Port, active: &Port) -> Line {
+    let (port, active, shown) = (&port.name, &active.name, port.same_segment);
+    match bond.same_segment.as_str() {
+        "off" => Line::note(SEGMENT, format!("{port} is not compared with {active}: same-segment is off")),
+        _ if shown => Line::holds(SEGMENT, format!("{port} and {active} reach the same network")),
+        "warn" => Line::note(
+            SEGMENT,
+            format!(
+                "{port} has not been shown to reach the network of {active}, and is used all the same: same-segment is warn"
+            ),
+        ),
+        _ => {
+            Line::unknown(SEGMENT, format!("{port} has not been shown to reach the network of {active} yet"))
+        }
+    }
+}
+
+/// It is ready, and both are wired.
+fn listened_on(heard: Option<&Seen<bool>>, port: &Port, active: &Port) -> Line {
+    let (port, active) = (&port.name, &active.name);
+    match heard {
+        Some(Ok(true)) => Line::holds(SEGMENT, format!("{port} hears what {active} sends")),
+        Some(Ok(false)) => Line::unknown(
+            SEGMENT,
+            format!("{port} does not hear what {active} sends: see to it that both lead to the same segment"),
+        ),
+        Some(Err(why)) => Line::unknown(SEGMENT, format!("whether {port} hears what {active} sends: {why}")),
+        None => Line::unknown(SEGMENT, format!("{port} has not been compared with {active}")),
+    }
 }
 
 /// How often links failed is something to know, and no fault of now.

@@ -50,6 +50,7 @@ fn port(index: u32, name: &str) -> api::Port {
         link: api::LinkState::Up,
         active: false,
         waiting: None,
+        same_segment: true,
         link_failures: 0,
         permanent_mac: None,
         speed_mbps: None,
@@ -80,6 +81,7 @@ fn healthy() -> Facts {
         mac: Some(OWN.to_string()),
         fail_over_mac: "none".to_owned(),
         fail_over_mac_reason: None,
+        same_segment: "require".to_owned(),
         unconfirmed_s: None,
         ports: vec![
             api::Port { active: true, ..port(2, "eth0") },
@@ -101,6 +103,7 @@ fn healthy() -> Facts {
         datapath: Ok(Some(Datapath { attached: vec![2, 3], transmit: vec![2] })),
         clients: Ok(Vec::new()),
         others: Vec::new(),
+        heard: BTreeMap::new(),
     }
 }
 
@@ -158,6 +161,11 @@ fn dhcp6(facts: &mut Facts, state: &str, address: Option<&str>) {
     });
 }
 
+/// What comes of all lines.
+fn outcome(facts: &Facts) -> Verdict {
+    Summary::of(checklist(facts).iter()).verdict
+}
+
 /// The lines that do not hold, each as its check and verdict.
 fn amiss(facts: &Facts) -> Vec<(&'static str, Verdict)> {
     let lines = checklist(facts);
@@ -177,7 +185,7 @@ fn seen(facts: &Facts, check: &str) -> Line {
 fn all_holds() {
     for facts in [healthy(), on_bonding()] {
         assert_eq!(amiss(&facts), []);
-        assert!(all_hold(&checklist(&facts), true));
+        assert_eq!(outcome(&facts), Verdict::Holds);
     }
 }
 
@@ -278,7 +286,7 @@ fn one_thing_at_a_time() {
         let mut facts = healthy();
         change(&mut facts);
         assert_eq!(amiss(&facts), [(*check, Verdict::Fails)], "change {n}");
-        assert!(!all_hold(&checklist(&facts), false));
+        assert_eq!(outcome(&facts), Verdict::Fails);
     }
 }
 
@@ -328,10 +336,25 @@ fn what_is_no_fault() {
                 ..port(0, "enx0")
             };
         }),
-        (&["segment", "wifi"], |facts| entry(facts, "wlan0").wifi = None),
+        // Two wires, of which one hears the other.
+        (&["wifi"], |facts| {
+            entry(facts, "wlan0").wifi = None;
+            facts.heard = BTreeMap::from([("wlan0".to_owned(), Ok(true))]);
+        }),
+        (&["segment"], |facts| facts.bond.same_segment = "off".to_owned()),
+        (&["segment"], |facts| {
+            facts.bond.same_segment = "warn".to_owned();
+            entry(facts, "wlan0").same_segment = false;
+        }),
+        (&[], |facts| facts.bond.same_segment = "warn".to_owned()),
         (&["bond-address"], |facts| {
             let other = Address { address: [10, 0, 0, 7].into(), ..address(7) };
             link(facts, "bond0").addresses.push(other);
+        }),
+        // One of a service, which has no network.
+        (&["bond-address"], |facts| {
+            let service = Address { prefix_len: 32, ..address(7) };
+            link(facts, "bond0").addresses.push(service);
         }),
         (&["bond-address"], |facts| {
             let own = link(facts, "bond0");
@@ -381,7 +404,7 @@ fn what_is_no_fault() {
         for line in expected {
             assert!(amiss(&facts).contains(&line), "change {n}: {line:?} in {:?}", amiss(&facts));
         }
-        assert!(all_hold(&checklist(&facts), true), "change {n}");
+        assert_eq!(outcome(&facts), Verdict::Holds, "change {n}");
     }
 }
 
@@ -393,8 +416,49 @@ fn what_only_root_may_read() {
     link(&mut facts, "wlan0").settings = Err("no".to_owned());
     let unknown = ["driver", "dhcp-clients", "ipv6-on-ports"].map(|check| (check, Verdict::Unknown));
     assert_eq!(amiss(&facts), unknown);
-    assert!(all_hold(&checklist(&facts), false));
-    assert!(!all_hold(&checklist(&facts), true));
+    let summary = Summary::of(checklist(&facts).iter());
+    assert_eq!((summary.verdict, summary.fails, summary.unknown), (Verdict::Unknown, 0, 3));
+    assert_eq!(summary.holds + summary.notes + summary.unknown, checklist(&facts).len());
+    // What is wrong counts more.
+    link(&mut facts, "bond0").up = false;
+    assert_eq!(outcome(&facts), Verdict::Fails);
+}
+
+#[test]
+fn where_there_is_nothing_nothing_holds() {
+    assert_eq!(Summary::of([].iter()).verdict, Verdict::Fails);
+}
+
+/// The daemon compares where one of two is Wi-Fi.
+#[test]
+fn what_is_known_of_the_segment() {
+    let mut facts = healthy();
+    assert_eq!(seen(&facts, "segment").seen, "wlan0 and eth0 reach the same network");
+    entry(&mut facts, "wlan0").same_segment = false;
+    assert_eq!(amiss(&facts), [("segment", Verdict::Unknown)]);
+    facts.bond.same_segment = "off".to_owned();
+    assert_eq!(seen(&facts, "segment").seen, "wlan0 is not compared with eth0: same-segment is off");
+}
+
+#[test]
+fn wires_hear_each_other_or_it_is_not_known() {
+    let mut facts = healthy();
+    facts.bond.ports.push(port(4, "eth1"));
+    link(&mut facts, "eth1").mac = Some(OWN);
+    facts.datapath = Ok(Some(Datapath { attached: vec![2, 3, 4], transmit: vec![2] }));
+    let (active, standbys) = ports::wires(&facts.bond).unwrap();
+    assert_eq!((active.name.as_str(), standbys.len(), standbys[0].name.as_str()), ("eth0", 1, "eth1"));
+    for (heard, verdict, words) in [
+        (Some(Ok(true)), Verdict::Holds, "wlan0 and eth0 reach the same network; eth1 hears what eth0 sends"),
+        (Some(Ok(false)), Verdict::Unknown, "eth1 does not hear what eth0 sends"),
+        (Some(Err("run as root".to_owned())), Verdict::Unknown, "run as root"),
+        (None, Verdict::Unknown, "eth1 has not been compared with eth0"),
+    ] {
+        facts.heard = heard.into_iter().map(|heard| ("eth1".to_owned(), heard)).collect();
+        let line = seen(&facts, "segment");
+        assert_eq!(line.verdict, verdict, "{line:?}");
+        assert!(line.seen.contains(words), "{line:?}");
+    }
 }
 
 #[test]

@@ -102,6 +102,7 @@ fn a_standby_is_asked_once_and_then_known() {
         assert!(w.nics.values().all(|nic| nic.listening.is_none()), "nobody listens any more");
         let asked = sent_by(&w, wlan0);
         assert!((1..=4).contains(&asked), "every frame teaches the switch the wrong port: {asked}");
+        assert!(w.port(wlan0).same_segment && w.port(eth0).same_segment);
         // Known it stays, whatever its access points do, as long as they are of this network.
         w.forget();
         for n in 2..10 {
@@ -115,6 +116,7 @@ fn a_standby_is_asked_once_and_then_known() {
             w.run(ms(2000));
         }
         assert_eq!(sent_by(&w, wlan0), 0, "once per network, not per association");
+        assert!(w.port(wlan0).same_segment);
         w.pull(eth0);
         w.run(ms(1));
         w.assert_active("wlan0");
@@ -141,6 +143,7 @@ fn a_standby_in_another_segment_leaves() {
         w.run(ms(2000));
         w.assert_active("eth0");
         assert_eq!(w.waiting(wlan0), Some(Waiting::OtherSegment(other(7, 0))), "{fail_over_mac:?}");
+        assert!(!w.port(wlan0).same_segment);
         assert_eq!(w.count(|action| *action == Action::Detach { port: wlan0 }), 1);
         assert!(!w.nics[&wlan0].attached);
         assert!(w.nics.values().all(|nic| nic.listening.is_none()), "nobody listens any more");
@@ -349,6 +352,7 @@ fn warn_tells_once_and_uses_the_port() {
     assert_eq!(warnings(&w), 1);
     assert!(w.nics[&wlan0].attached);
     assert_eq!(w.waiting(wlan0), None);
+    assert!(!w.port(wlan0).same_segment, "it only counts as if");
     for n in 2..5 {
         w.station(wlan0, StationState::Deauthenticated);
         w.run(ms(100));
@@ -356,6 +360,7 @@ fn warn_tells_once_and_uses_the_port() {
         w.run(ms(5000));
     }
     assert_eq!(warnings(&w), 1);
+    assert!(!w.port(wlan0).same_segment);
     w.pull(eth0);
     w.run(ms(1));
     w.assert_active("wlan0");
@@ -390,6 +395,7 @@ fn off_asks_nothing_of_a_standby() {
     assert_eq!(w.sent().count(), 0);
     assert!(w.nics.values().all(|nic| nic.listening.is_none()));
     assert_eq!(w.waiting(wlan0), None);
+    assert!(!w.port(wlan0).same_segment, "nobody has looked");
     // What is required from now on has to be shown from now on.
     w.reconfigure(|config| config.same_segment = SameSegment::Require);
     w.run(ms(2000));
@@ -490,11 +496,13 @@ fn a_weak_active_station_makes_way_only_for_the_same_segment() {
 fn a_plain_bond_of_wires_asks_nobody() {
     let mut w = world(BondConfig { same_segment: SameSegment::Require, ..plain(&["eth0", "eth1"]) });
     let eth0 = w.plug("eth0");
-    w.plug("eth1");
+    let eth1 = w.plug("eth1");
     w.pull(eth0);
     w.set_carrier(eth0, true);
     w.run(ms(60_000));
     assert_eq!(w.sent().count(), 0);
+    w.assert_active("eth1");
+    assert_eq!((w.port(eth0).same_segment, w.port(eth1).same_segment), (false, true));
 }
 
 #[test]

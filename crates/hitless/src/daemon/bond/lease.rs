@@ -7,7 +7,7 @@ use hitless_core::dhcp::Event;
 use hitless_core::dhcp6;
 use hitless_core::event::{Notice, Snapshot};
 use hitless_core::time::Instant;
-use hitless_core::wifi::StationState;
+use hitless_core::wifi::{Ssid, StationState};
 
 use super::super::dhcp::{Dhcp, For};
 use super::super::dhcp6::Dhcp6;
@@ -91,7 +91,7 @@ impl BondTask {
         let snapshot = self.snapshot();
         let change = Change {
             failed_over: notices.iter().any(|notice| matches!(notice, Notice::Failover(_))),
-            joined_another: self.has_joined_another(&snapshot),
+            joined_another: has_joined_another(&mut self.network, &snapshot),
         };
         self.lead_dhcp4(now, &snapshot, change);
         self.lead_dhcp6(now, &snapshot, change);
@@ -166,17 +166,6 @@ impl BondTask {
         self.dhcp.as_ref().and_then(Dhcp::lease)?.parameters.hostname.as_deref()
     }
 
-    /// Is the active port in another network than the one that was joined last?
-    fn has_joined_another(&mut self, snapshot: &Snapshot) -> bool {
-        let active = snapshot.ports.iter().find(|port| port.active);
-        let state = active.and_then(|port| port.station.as_ref()).map(|station| &station.state);
-        let Some(ssid) = state.and_then(StationState::association).and_then(|at| at.ssid.clone()) else {
-            return false;
-        };
-        let before = self.network.replace(ssid);
-        before.is_some() && before != self.network
-    }
-
     /// The configuration with the size that a server names, where none is configured and the bond has another.
     pub(super) fn sized_by_lease(&self) -> Option<Bond> {
         let mtu = self.dhcp.as_ref().and_then(Dhcp::lease)?.parameters.mtu?;
@@ -196,9 +185,87 @@ struct Change {
     joined_another: bool,
 }
 
+/// Is the active port in another Wi-Fi network than `last`, the one that an active port had joined last? That is the one
+/// of now afterwards. On the wire, nothing is known of networks, and the last one stays.
+fn has_joined_another(last: &mut Option<Ssid>, snapshot: &Snapshot) -> bool {
+    let active = snapshot.ports.iter().find(|port| port.active);
+    let state = active.and_then(|port| port.station.as_ref()).map(|station| &station.state);
+    let Some(ssid) = state.and_then(StationState::association).and_then(|at| at.ssid.clone()) else {
+        return false;
+    };
+    let before = last.replace(ssid);
+    before.is_some() && before != *last
+}
+
 /// Says what has become of a bond's lease.
 fn publish(bond: &str, protocol: &str, news: &[impl Display]) {
     for notice in news {
         tracing::info!("{bond}: {protocol}: {notice}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hitless_core::event::{LinkState, PortId, PortSnapshot};
+    use hitless_core::mac::MacAddr;
+    use hitless_core::wifi::{Association, Reception, Station};
+
+    use super::*;
+
+    fn port(id: u32, active: bool, state: Option<StationState>) -> PortSnapshot {
+        PortSnapshot {
+            name: format!("port{id}"),
+            port: Some(PortId(id)),
+            link: LinkState::Up,
+            active,
+            link_failures: 0,
+            permanent_mac: None,
+            speed_mbps: None,
+            duplex: None,
+            waiting: None,
+            same_segment: active,
+            station: state.map(|state| Station { state, reception: Reception::default() }),
+        }
+    }
+
+    fn bond(ports: Vec<PortSnapshot>) -> Snapshot {
+        Snapshot { active: None, primary: None, carrier: true, mac: None, ports, last_failover: None }
+    }
+
+    /// At this access point of a network.
+    fn at(ssid: &str, last: u8) -> Association {
+        Association { ssid: Ssid::new(ssid), bssid: MacAddr([2, 0, 0, 0, 0, last]) }
+    }
+
+    #[test]
+    fn another_network_is_noticed_once() {
+        use StationState::{Away, Joined, Silent};
+        let wire = || bond(vec![port(2, true, None), port(3, false, Some(Joined(at("cafe", 9))))]);
+        let wifi = |state| bond(vec![port(2, false, None), port(3, true, Some(state))]);
+        let mut last = None;
+        for (n, (snapshot, another)) in [
+            (wire(), false),
+            // The first one is no change.
+            (wifi(Joined(at("home", 1))), false),
+            // Another access point is the same network.
+            (wifi(Joined(at("home", 2))), false),
+            (wifi(Silent(at("home", 2))), false),
+            (wifi(Away), false),
+            (wifi(Joined(at("work", 3))), true),
+            (wifi(Joined(at("work", 3))), false),
+            // What a standby port has joined is of no interest, and neither is the wire: a failover is checked by itself.
+            (wire(), false),
+            (bond(Vec::new()), false),
+            (wifi(Joined(at("work", 4))), false),
+            (wifi(Joined(at("home", 1))), true),
+            // A network that does not say its name.
+            (wifi(Joined(Association { ssid: None, ..at("home", 1) })), false),
+            (wifi(Joined(at("work", 3))), true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(has_joined_another(&mut last, &snapshot), another, "step {n}");
+        }
     }
 }
