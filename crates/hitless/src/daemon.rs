@@ -191,7 +191,7 @@ impl Daemon {
         let record = Record::of(&options.socket);
         // Also where the configuration is wrong: nobody may be reached until this is put right.
         trial::end_trial_of_before(&record, &tools, intended.as_ref()).await;
-        let is_first = tools.ledger.borrow().bonds().is_empty();
+        let is_first = !has_bonds(&tools).await?;
         let config = options.config.load_at_start(is_first)?;
         check_privileges(&config)?;
         let (heard_sender, heard) = mpsc::channel(sockets::QUEUE);
@@ -611,6 +611,13 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Are there bonds of an earlier daemon? The ledger may go on to tell of one whose ports could not be given back.
+async fn has_bonds(tools: &Tools) -> Result<bool, RequestError> {
+    let known = tools.ledger.borrow().bonds();
+    let links = tools.netlink.links().await?;
+    Ok(links.iter().any(|link| known.contains(&link.name)))
 }
 
 fn check_privileges(config: &Config) -> Result<(), MissingPrivilege> {

@@ -235,6 +235,20 @@ impl Driver {
         Ok(true)
     }
 
+    /// Gives the ports of a bond back whose interface is gone, as the ledger says; but for the addresses and routes that went
+    /// with it, of which it does not say enough.
+    ///
+    /// # Errors
+    ///
+    /// The first failure; everything else is given back all the same, and what is not stays in the ledger.
+    pub async fn give_ports_back(bond: &str, tools: &Tools) -> Result<(), DriverError> {
+        if tools.ledger.borrow().ports(bond).is_empty() {
+            return Ok(());
+        }
+        let _claim = claim::claim(bond)?;
+        port::give_back_without_bond(tools, bond).await
+    }
+
     /// What it is called in the configuration.
     pub fn name(&self) -> &'static str {
         match self {

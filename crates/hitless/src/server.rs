@@ -132,7 +132,24 @@ pub struct Server {
     notices: broadcast::Sender<Arc<[u8]>>,
     accepting: JoinHandle<()>,
     /// Held as long as we run; tells a second daemon that the socket is not stale.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// What whoever does a daemon's work on a socket holds as long as it does. It ends with the process, however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes it, without listening on the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::AlreadyRunning`] where a daemon lives, whether or not it answers.
+    pub fn take(socket: &Path) -> Result<Self, BindError> {
+        take_lock(socket)
+    }
 }
 
 impl Server {
@@ -184,7 +201,7 @@ impl Drop for Server {
 }
 
 /// Takes the lock beside the socket. It ends with the process, however that ends, which a socket file does not.
-fn take_lock(path: &Path) -> Result<File, BindError> {
+fn take_lock(path: &Path) -> Result<Lock, BindError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -204,7 +221,7 @@ fn take_lock(path: &Path) -> Result<File, BindError> {
         .open(&lock_path)
         .map_err(io_error("open the lock file", &lock_path))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock { _file: lock }),
         Err(fs::TryLockError::WouldBlock) => Err(BindError::AlreadyRunning { path: path.to_owned() }),
         Err(fs::TryLockError::Error(source)) => Err(io_error("lock", &lock_path)(source)),
     }

@@ -12,6 +12,7 @@ use netlink_packet_route::address::{
     CacheInfo,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Cause, RequestError};
 use crate::netlink::Netlink;
@@ -20,7 +21,7 @@ use crate::netlink::Netlink;
 const FOR_EVER: u32 = u32::MAX;
 
 /// An address of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The address.
     pub address: IpAddr,
@@ -82,6 +83,16 @@ impl Address {
     pub fn without_prefix_route(mut self) -> Self {
         self.flags |= AddressFlags::Noprefixroute.bits();
         self
+    }
+
+    /// The same address after this time; `None` where it has ended by then.
+    #[must_use]
+    pub fn aged(mut self, time: Duration) -> Option<Self> {
+        if let Some(valid) = self.valid {
+            self.valid = Some(valid.checked_sub(time).filter(|left| left.as_secs() > 0)?);
+        }
+        self.preferred = self.preferred.map(|preferred| preferred.saturating_sub(time));
+        Some(self)
     }
 
     /// Is it an address of the link only (fe80::/10, 169.254.0.0/16)?
@@ -308,6 +319,17 @@ mod tests {
         assert_eq!(broadcast("192.0.2.5", 30), Some(Ipv4Addr::new(192, 0, 2, 7)));
         assert_eq!(broadcast("192.0.2.5", 31), None);
         assert_eq!(broadcast("192.0.2.5", 0), Some(Ipv4Addr::BROADCAST));
+    }
+
+    #[test]
+    fn what_is_lent_ends() {
+        let own = Address::new("192.0.2.5".parse().expect("valid"), 24);
+        assert_eq!(own.clone().aged(Duration::MAX), Some(own.clone()));
+        let [ten, four] = [10, 4].map(Duration::from_secs);
+        let lent = Address { valid: Some(ten), preferred: Some(four), ..own };
+        let left = lent.clone().aged(Duration::from_secs(6)).expect("still there");
+        assert_eq!((left.valid, left.preferred), (Some(four), Some(Duration::ZERO)));
+        assert_eq!(lent.aged(ten), None);
     }
 
     #[test]

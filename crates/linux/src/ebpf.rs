@@ -83,10 +83,14 @@ pub enum DatapathError {
 
 /// How a message names an interface.
 fn on(ifindex: u32) -> String {
-    match nix::net::if_::if_indextoname(ifindex) {
-        Ok(name) => name.to_string_lossy().into_owned(),
-        Err(_) => format!("interface {ifindex}"),
-    }
+    name(ifindex).unwrap_or_else(|| format!("interface {ifindex}"))
+}
+
+/// The name of an interface; `None`: it is gone.
+fn name(ifindex: u32) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(ifindex).ok()?;
+    // For one that is gone, nix (0.31) takes the null that it gets for success.
+    Some(name.to_string_lossy().into_owned()).filter(|name| !name.is_empty())
 }
 
 fn at(ifindex: u32) -> impl Fn(TcError) -> DatapathError {
@@ -113,6 +117,27 @@ pub struct PortCounters {
     pub refused: u64,
     /// Link-local control frames (LACP, LLDP, EAPOL …), left to the port's own stack.
     pub control: u64,
+}
+
+/// Takes off a port what hands its frames to a bond that is gone, on whichever driver that was, and leaves the
+/// interface's tc as it was found. It is no error when there is nothing, or the interface is gone; what belongs to a bond
+/// that is there stays.
+///
+/// # Errors
+///
+/// When there is something of ours, and the kernel does not say for which bond, or does not remove it.
+pub fn clear_orphan(port: PortId) -> Result<(), DatapathError> {
+    let tc = Tc::open().map_err(DatapathError::Socket)?;
+    let Some(id) = tc.attached(port.0, Hook::Ingress).map_err(at(port.0))? else { return Ok(()) };
+    let Some(found) = kernel::find(id)? else { return Ok(()) };
+    let bond = match found.head()? {
+        Some(head) => Some(head.bond),
+        None => found.standby()?,
+    };
+    if bond.and_then(name).is_some() {
+        return Ok(());
+    }
+    tc.detach(port.0, Hook::Ingress).map_err(at(port.0))
 }
 
 /// The datapath of one bond. Dropping it leaves everything attached and forwarding.

@@ -5,12 +5,15 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{
+    DecodeError, Emitable as _, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, Parseable as _,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
     RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use serde::{Deserialize, Serialize};
 
 use crate::address::family_of;
 use crate::error::{Cause, RequestError};
@@ -39,13 +42,38 @@ const ADVERTISED: u32 = 1024;
 /// The metric of one that has been moved.
 const ASIDE: u32 = ADVERTISED + 1;
 
+/// The size of `struct rtmsg`.
+const RTMSG: usize = 12;
+
 /// Ticks per second in which the kernel tells times to user space (`USER_HZ`).
 const USER_HZ: u32 = 100;
 
 /// A route. All that the kernel says of it is kept, so that it can be put back, or put on another interface, as it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<u8>", try_from = "Vec<u8>")]
 pub struct Route {
     message: RouteMessage,
+}
+
+/// What is kept of a route in a file: what the kernel said, in its own form (`rtmsg` and its attributes, rtnetlink(7)).
+impl From<Route> for Vec<u8> {
+    fn from(route: Route) -> Self {
+        let mut bytes = vec![0; route.message.buffer_len()];
+        route.message.emit(&mut bytes);
+        bytes
+    }
+}
+
+impl TryFrom<Vec<u8>> for Route {
+    type Error = DecodeError;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        // Shorter than this is no route, and nothing that the library could take.
+        if bytes.len() < RTMSG {
+            return Err(DecodeError::from("too short for a route"));
+        }
+        RouteMessage::parse(&bytes).map(|message| Self { message })
+    }
 }
 
 impl Route {

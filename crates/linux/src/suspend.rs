@@ -38,6 +38,11 @@ impl SleepGauge {
     }
 }
 
+/// How long ago the machine was started, sleep included: tells the same to every process.
+pub fn since_boot() -> Duration {
+    read(ClockId::CLOCK_BOOTTIME).unwrap_or_default()
+}
+
 impl Default for SleepGauge {
     fn default() -> Self {
         Self::new()

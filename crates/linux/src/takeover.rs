@@ -18,6 +18,8 @@ use crate::route::{Route, TABLE_LOCAL};
 pub struct Takeover {
     from: u32,
     to: u32,
+    /// The name of `to`.
+    taker: String,
     /// What is copied; `None`: everything, and moved.
     only: Option<Belongings>,
     done: Vec<Step>,
@@ -32,6 +34,9 @@ pub struct Belongings {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Those that the kernel does not make for addresses by itself.
     pub routes: Vec<Way>,
+    /// The labels of those IPv4 addresses that have one (`eth0:1`). They begin with the interface's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<(IpAddr, String)>,
 }
 
 /// What a route is recognised by, on whichever interface.
@@ -59,6 +64,15 @@ impl Belongings {
         self.addresses.extend(addresses.collect::<Vec<_>>());
         let routes = other.routes.into_iter().filter(|route| !self.routes.contains(route));
         self.routes.extend(routes.collect::<Vec<_>>());
+        let labels = other.labels.into_iter().filter(|label| !self.labels.contains(label));
+        self.labels.extend(labels.collect::<Vec<_>>());
+    }
+
+    /// The label that an address is to have on an interface of this name.
+    fn label(&self, address: IpAddr, interface: &str) -> Option<String> {
+        let mut labels =
+            self.labels.iter().filter(|(labelled, _)| *labelled == address).map(|(_, label)| label);
+        labels.find(|label| label.starts_with(interface)).cloned()
     }
 }
 
@@ -111,13 +125,19 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses to tell.
     pub async fn belongings(&self, interface: u32) -> Result<Belongings, RequestError> {
-        let everything =
-            Takeover { from: interface, to: interface, only: None, done: Vec::new(), failures: Vec::new() };
+        let everything = Takeover::new(interface, interface, String::new(), None);
         let addresses = everything.wanted_addresses(self).await?;
         let routes = everything.wanted_routes(self).await?;
+        let name = self.link(interface).await?.map(|link| link.name);
+        // By default it is the interface's name, and says nothing.
+        let label = |address: &Address| {
+            let label = address.label.clone().filter(|label| Some(label) != name.as_ref())?;
+            Some((address.address, label))
+        };
         Ok(Belongings {
             addresses: addresses.iter().map(|address| (address.address, address.prefix_len)).collect(),
             routes: routes.iter().map(|route| Way::of(route, interface)).collect(),
+            labels: addresses.iter().filter_map(label).collect(),
         })
     }
 
@@ -127,8 +147,8 @@ impl Netlink {
         to: u32,
         only: Option<Belongings>,
     ) -> Result<Takeover, RequestError> {
-        self.check_taker(to).await?;
-        let mut takeover = Takeover { from, to, only, done: Vec::new(), failures: Vec::new() };
+        let taker = self.check_taker(to).await?;
+        let mut takeover = Takeover::new(from, to, taker, only);
         match takeover.run(self).await {
             Ok(()) => Ok(takeover),
             Err(error) => {
@@ -140,9 +160,10 @@ impl Netlink {
         }
     }
 
-    async fn check_taker(&self, to: u32) -> Result<(), RequestError> {
+    /// Its name, if it can take something.
+    async fn check_taker(&self, to: u32) -> Result<String, RequestError> {
         match self.link(to).await? {
-            Some(link) if link.admin_up => Ok(()),
+            Some(link) if link.admin_up => Ok(link.name),
             Some(link) => Err(Cause::Invalid("it is down; switch it on before".to_owned())
                 .of("move addresses and routes to", link.name)),
             None => Err(Cause::errno(nix::errno::Errno::ENODEV)
@@ -152,6 +173,10 @@ impl Netlink {
 }
 
 impl Takeover {
+    fn new(from: u32, to: u32, taker: String, only: Option<Belongings>) -> Self {
+        Self { from, to, taker, only, done: Vec::new(), failures: Vec::new() }
+    }
+
     /// The addresses that were moved.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.done.iter().filter_map(|step| match step {
@@ -212,11 +237,14 @@ impl Takeover {
         if let Some(only) = &self.only {
             addresses.retain(|address| only.addresses.contains(&(address.address, address.prefix_len)));
         }
-        for address in &mut addresses {
-            // The default label is the interface's name.
-            address.label = None;
-        }
         Ok(addresses)
+    }
+
+    /// An address as the other interface is to have it.
+    fn moved(&self, address: &Address) -> Address {
+        // The default label is the interface's name.
+        let label = self.only.as_ref().and_then(|only| only.label(address.address, &self.taker));
+        Address { label, ..address.clone() }.without_detection()
     }
 
     async fn wanted_routes(&self, netlink: &Netlink) -> Result<Vec<Route>, RequestError> {
@@ -234,7 +262,7 @@ impl Takeover {
 
     async fn add_addresses(&mut self, netlink: &Netlink, addresses: &[Address]) -> Result<(), RequestError> {
         for address in addresses {
-            match netlink.add_address(self.to, &address.clone().without_detection()).await {
+            match netlink.add_address(self.to, &self.moved(address)).await {
                 Ok(()) => self.done.push(Step::AddressAdded(self.to, address.clone())),
                 Err(error) if error.is_exists() => {}
                 Err(error) if self.only.is_some() => self.failures.push(error),

@@ -7,6 +7,7 @@ mod session;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;
+mod way_back;
 
 use hitless_lab::running::Running;
 use hitless_lab::wait::{Look, until};

@@ -124,7 +124,9 @@ fn a_daemon_that_is_killed_half_way_costs_nothing() {
     let traffic = Traffic::start(&home, 0);
     let mut random = Random::new();
     for n in 0..8 {
-        let mut running = daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf"]).unwrap();
+        // A command that is late may reach the next daemon, which then puts back what it has built.
+        let mut running =
+            daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "1"]).unwrap();
         // From before it begins to after it is done.
         linger(random.micros(80_000)).unwrap();
         daemon.kill9().unwrap();

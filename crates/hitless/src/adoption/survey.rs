@@ -1,13 +1,16 @@
 //! What interfaces have before a bond is built around them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use hitless_linux::address::Address;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::netlink::Netlink;
 use hitless_linux::route::{BY_DHCP, Route, TABLE_MAIN};
+use hitless_linux::suspend::since_boot;
 use hitless_linux::sysctl::Ipv6Setting;
+use serde::{Deserialize, Serialize};
 
 /// An interface, and what it has.
 #[derive(Clone, Debug)]
@@ -32,6 +35,23 @@ pub struct InUse {
     pub accept_ra: Option<bool>,
 }
 
+/// What an interface is to have again, however the bond is lost that was built around it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Before {
+    /// Its index then.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Was it switched on?
+    pub up: bool,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// All routes through it that the kernel did not make by itself.
+    pub routes: Vec<Route>,
+    /// When that was, since the machine was started: what was lent ends when it would have.
+    pub seen: Duration,
+}
+
 impl InUse {
     /// Looks at an interface.
     ///
@@ -53,36 +73,16 @@ impl InUse {
         })
     }
 
-    /// Gives an interface of this name what of it is missing: after it was given back by a bond that may have lost some of it
-    /// meanwhile. Everything is tried; what failed is returned.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel cannot be asked.
-    pub async fn complete(&self, netlink: &Netlink) -> Result<Vec<RequestError>, RequestError> {
-        let Some(link) = netlink.link_named(&self.link.name).await? else { return Ok(Vec::new()) };
-        let mut failures = Vec::new();
-        if self.link.admin_up && !link.admin_up {
-            failures.extend(netlink.set_up(link.index, true).await.err());
+    /// What it is to have again, as it was looked at just now.
+    pub fn before(&self) -> Before {
+        Before {
+            index: self.link.index,
+            name: self.link.name.clone(),
+            up: self.link.admin_up,
+            addresses: self.addresses.clone(),
+            routes: self.routes.clone(),
+            seen: since_boot(),
         }
-        let held = netlink.addresses(link.index).await?;
-        let own = |address: &&Address| address.address.is_ipv4() || !address.is_link_local();
-        for address in self.addresses.iter().filter(own) {
-            if !held
-                .iter()
-                .any(|held| (held.address, held.prefix_len) == (address.address, address.prefix_len))
-            {
-                let address = address.clone().without_detection();
-                failures.extend(netlink.add_address(link.index, &address).await.err());
-            }
-        }
-        for route in self.routes.iter().map(|route| route.moved(self.link.index, link.index)) {
-            match netlink.append_route(&route).await {
-                Err(error) if !error.is_exists() => failures.push(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(failures)
     }
 
     /// The IPv4 address that a server lent: the one that ends. Where none does, and a client runs or a route is by DHCP, the
@@ -105,6 +105,43 @@ impl InUse {
     pub(super) fn has_route_by(&self, protocol: u8, ipv4: bool) -> bool {
         let is_meant = |route: &&Route| route.destination().0.is_ipv4() == ipv4;
         self.routes.iter().filter(is_meant).any(|route| route.protocol() == protocol)
+    }
+}
+
+impl Before {
+    /// Gives the interface of its name what of it is missing: after it was given back by a bond that may have lost some of
+    /// it meanwhile. Everything is tried; what failed is returned.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    pub async fn complete(&self, netlink: &Netlink, link: &Link) -> Result<Vec<RequestError>, RequestError> {
+        let mut failures = Vec::new();
+        if self.up && !link.admin_up {
+            failures.extend(netlink.set_up(link.index, true).await.err());
+        }
+        let held = netlink.addresses(link.index).await?;
+        let is_held = |address: &Address| {
+            held.iter().any(|held| (held.address, held.prefix_len) == (address.address, address.prefix_len))
+        };
+        for address in self.lasting().filter(|address| !is_held(address)) {
+            let address = address.without_detection();
+            failures.extend(netlink.add_address(link.index, &address).await.err());
+        }
+        for route in self.routes.iter().map(|route| route.moved(self.index, link.index)) {
+            match netlink.append_route(&route).await {
+                Err(error) if !error.is_exists() => failures.push(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(failures)
+    }
+
+    /// The addresses that it would have still; not those that every interface has by itself.
+    fn lasting(&self) -> impl Iterator<Item = Address> {
+        let age = since_boot().saturating_sub(self.seen);
+        let own = |address: &&Address| address.address.is_ipv4() || !address.is_link_local();
+        self.addresses.iter().filter(own).filter_map(move |address| address.clone().aged(age))
     }
 }
 

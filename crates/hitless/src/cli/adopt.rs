@@ -19,9 +19,11 @@ use tokio::time::{Interval, interval_at, sleep};
 use super::arguments::Driver;
 use super::failure::{Exit, Failure};
 use super::style::{self, clean};
+use crate::adoption::record::Record;
 use crate::causes::chain;
 use crate::config;
-use crate::daemon::trial::put_back;
+use crate::daemon::trial::{PutBackError, put_back};
+use crate::server::BindError;
 
 /// How long a daemon that was killed may take to come back, which its supervisor sees to.
 const RETURN: Duration = Duration::from_secs(4);
@@ -66,7 +68,9 @@ async fn trial(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<Verdic
     let client = Client::connect(socket)?;
     let adoption = match build(client, wish).await {
         Ok(adoption) => adoption,
-        Err(ClientError::Closed | ClientError::Io { .. }) => return rescue(socket, None).await,
+        Err(ClientError::Closed | ClientError::Io { .. }) => {
+            return rescue(socket, None, &mut signals, out).await;
+        }
         Err(error) => return Err(error.into()),
     };
     // Where nobody reads it any more, there is still something to wait for.
@@ -84,7 +88,7 @@ async fn trial(socket: &Path, wish: Wish, out: &mut impl Write) -> Result<Verdic
                     end = await_end(socket, &adoption.bond);
                     continue;
                 }
-                Ok(Err(_)) | Err(_) => rescue(socket, Some(&adoption)).await,
+                Ok(Err(_)) | Err(_) => rescue(socket, Some(&adoption), &mut signals, out).await,
             },
             () = enter.pressed() => {
                 let confirmed = Client::connect(socket).and_then(|mut client| client.confirm());
@@ -188,34 +192,111 @@ fn is_on_trial(socket: &Path, bond: &str) -> bool {
     bonds.iter().any(|found| found.name == bond && found.unconfirmed_s.is_some())
 }
 
-/// The daemon is gone. Another one puts everything back when it starts; where none does, we do.
-async fn rescue(socket: &Path, adoption: Option<&Adoption>) -> Result<Verdict, Failure> {
+/// The daemon is gone, or at least the connection to it. Another one puts everything back when it starts; where none does, we
+/// do. One that lives is waited for, however slow it is.
+async fn rescue(
+    socket: &Path,
+    adoption: Option<&Adoption>,
+    signals: &mut Signals,
+    out: &mut impl Write,
+) -> Result<Verdict, Failure> {
     let began = Instant::now();
-    while began.elapsed() < RETURN {
+    let mut said = false;
+    loop {
         // It answers when it has put everything back.
-        let socket = socket.to_owned();
-        let asked = spawn_blocking(move || Client::connect(&socket)?.status()).await;
-        if let Ok(Ok(_)) = asked {
-            break;
+        let at = socket.to_owned();
+        let asked = spawn_blocking(move || Client::connect(&at)?.status());
+        let answered = tokio::select! {
+            asked = asked => matches!(asked, Ok(Ok(_))),
+            () = signals.interrupted() => return Err(unknown()),
+        };
+        if answered {
+            let end = tokio::select! {
+                end = end_by_daemon(socket, adoption) => end,
+                () = signals.interrupted() => Some(Err(unknown())),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+        if !answered && began.elapsed() >= RETURN {
+            match put_back_alone(socket, adoption).await {
+                Some(end) => return end,
+                None if !said => {
+                    said = true;
+                    let _ = writeln!(out, "\rthe daemon lives, and does not answer yet: it is waited for");
+                }
+                None => {}
+            }
         }
         sleep(Duration::from_millis(100)).await;
     }
-    let verdict = |confirmed, text: &str| Ok(Verdict { confirmed, text: text.to_owned() });
-    // The file counts, whether or not there is a daemon to go by it.
-    let is_kept = adoption.is_some_and(|adoption| {
-        let config = config::load(Path::new(&adoption.file));
-        config.is_ok_and(|config| config.bond(&adoption.bond).is_some())
-    });
-    if is_kept {
-        return verdict(true, "the daemon ended just after it was confirmed; the bond stays");
+}
+
+fn unknown() -> Failure {
+    Failure::new(Exit::Failed, "the daemon does not answer: whether everything is as it was is not known")
+        .hint("hitless status says when it does; a bond that is on trial still is taken apart when its time is over, or when \
+               the daemon is started anew")
+}
+
+/// What became of it, as a daemon has it that answers: the same one, or another that has put everything back. `None`: it
+/// has gone meanwhile.
+async fn end_by_daemon(socket: &Path, adoption: Option<&Adoption>) -> Option<Result<Verdict, Failure>> {
+    let recorded = Record::of(socket).read().map(|trial| trial.bond);
+    let bond = recorded.clone().or_else(|| adoption.map(|adoption| adoption.bond.clone()));
+    if let Some(bond) = bond {
+        match await_end(socket, &bond).await {
+            Ok(Ok(verdict)) => return Some(Ok(verdict)),
+            // It knows of no trial.
+            Ok(Err(ClientError::Hitless(_))) => {}
+            Ok(Err(_)) | Err(_) => return None,
+        }
     }
-    match put_back(socket).await {
-        Ok(_) => verdict(false, "the daemon ended; everything is as it was"),
+    if is_kept(adoption) {
+        return Some(kept());
+    }
+    Some(match Record::of(socket).read() {
+        Some(trial) => Err(Failure::new(
+            Exit::Failed,
+            format!("{} was on trial when the daemon ended, and not everything is as it was", trial.bond),
+        )
+        .hint("the daemon's log says what; its next start, or hitless adopt, tries again")),
+        None => ended("the connection to the daemon broke; everything is as it was"),
+    })
+}
+
+/// Puts everything back, where no daemon lives that would. `None`: one does.
+async fn put_back_alone(socket: &Path, adoption: Option<&Adoption>) -> Option<Result<Verdict, Failure>> {
+    // The file counts, whether or not there is a daemon to go by it.
+    if is_kept(adoption) {
+        return Some(kept());
+    }
+    Some(match put_back(socket).await {
+        Ok(Some(whole)) => ended(&format!("the daemon ended; {whole}")),
+        Ok(None) => ended("the daemon ended; everything is as it was"),
+        Err(PutBackError::Daemon(BindError::AlreadyRunning { .. })) => return None,
         Err(error) => {
             let message = format!("the daemon ended, and not everything is as it was: {}", chain(&error));
             Err(Failure::new(Exit::Failed, message).hint("the next start of the daemon tries again"))
         }
-    }
+    })
+}
+
+/// Is it in the file?
+fn is_kept(adoption: Option<&Adoption>) -> bool {
+    adoption.is_some_and(|adoption| {
+        let config = config::load(Path::new(&adoption.file));
+        config.is_ok_and(|config| config.bond(&adoption.bond).is_some())
+    })
+}
+
+fn kept() -> Result<Verdict, Failure> {
+    let text = "the daemon ended just after it was confirmed; the bond stays".to_owned();
+    Ok(Verdict { confirmed: true, text })
+}
+
+fn ended(text: &str) -> Result<Verdict, Failure> {
+    Ok(Verdict { confirmed: false, text: text.to_owned() })
 }
 
 /// The signals that would end us.

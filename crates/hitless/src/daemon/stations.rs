@@ -131,6 +131,11 @@ impl Stations {
         }
     }
 
+    /// What is configured.
+    pub(super) fn configured(&self) -> &BTreeMap<String, WifiConfig> {
+        &self.configured
+    }
+
     /// The configuration is another one.
     pub(super) fn configure(&mut self, configured: BTreeMap<String, WifiConfig>) {
         self.configured = configured;

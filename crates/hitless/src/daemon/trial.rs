@@ -4,7 +4,9 @@
 //! Here is decided when a trial begins and how it ends. Everything that was in use goes on to be, also while other managers
 //! let go of it: see `others`.
 
-use std::collections::BTreeSet;
+mod apart;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,23 +14,23 @@ use std::time::Duration;
 use hitless_api::{Adoption, Confirmed, Error, NewBond, Session, Verdict};
 use hitless_core::event::{Snapshot, Waiting};
 use hitless_core::time::Instant;
-use hitless_linux::netlink::Netlink;
 use hitless_linux::tcp::{Connection, Progress};
 use tokio::sync::oneshot;
 
+pub(super) use self::apart::end_trial_of_before;
+pub use self::apart::{PutBackError, Whole, put_back};
+use self::apart::{forget, take_apart, told};
 use super::bond::BondTask;
-use super::others::Others;
 use super::requests::{Answer, failed, on_trial};
 use super::{Daemon, peers, preflight};
-use crate::adoption::record::{Record, RecordError};
-use crate::adoption::survey::InUse;
+use crate::adoption::record::OnTrial;
+use crate::adoption::survey::{Before, InUse};
 use crate::adoption::{self, Plan, Wish};
 use crate::causes::chain;
-use crate::config::{Config, ConfigSource, DriverChoice, text};
-use crate::driver::{Driver, DriverError, Tools};
-use crate::ledger::{Ledger, LedgerError};
+use crate::config::{Bond, ConfigSource, DriverChoice, text};
 use crate::resolver::told_by_managers;
 use crate::server::Reply;
+use crate::wifi::network::WifiConfig;
 
 /// How long a bond may take until it carries traffic: copper that was switched off negotiates for some seconds. Nobody is
 /// reached meanwhile.
@@ -48,7 +50,9 @@ const WITHIN: std::ops::RangeInclusive<u64> = 1..=3600;
 pub(super) struct Trial {
     plan: Plan,
     /// What the interfaces had.
-    before: Vec<InUse>,
+    before: Vec<Before>,
+    /// What stations were to join.
+    wifi: BTreeMap<String, WifiConfig>,
     /// Where it is written when it is confirmed.
     file: PathBuf,
     phase: Phase,
@@ -73,47 +77,17 @@ struct Watched {
     next_look: Instant,
 }
 
-/// Why what was on trial could not be taken apart.
-#[derive(Debug, thiserror::Error)]
-pub enum PutBackError {
-    /// The kernel cannot be asked.
-    #[error(transparent)]
-    Request(#[from] hitless_linux::error::RequestError),
-    /// The ledger cannot be read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The bond cannot be removed, or not everything be given back.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// The record cannot be removed.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
-/// Takes a bond apart that was on trial when the daemon with this socket was killed, and says which; for when no other
-/// daemon comes that would do it.
-///
-/// # Errors
-///
-/// See [`PutBackError`]. It can be tried again.
-pub async fn put_back(socket: &Path) -> Result<Option<String>, PutBackError> {
-    let record = Record::of(socket);
-    let Some(bond) = record.read() else { return Ok(None) };
-    let ledger = std::rc::Rc::new(std::cell::RefCell::new(Ledger::open(socket)?));
-    let (wireless, _events) = hitless_linux::wireless::Wireless::open()?;
-    let tools = Tools { netlink: Netlink::requests()?, ledger, wireless: std::rc::Rc::new(wireless) };
-    take_apart(&record, &bond, &tools).await?;
-    // Where other bonds are, what others are told of them stays: the next daemon knows what of it is to go.
-    if tools.ledger.borrow().bonds().is_empty() {
-        Others::new().keep_off(std::iter::empty()).await;
-    }
-    Ok(Some(bond))
-}
-
-async fn take_apart(record: &Record, bond: &str, tools: &Tools) -> Result<(), PutBackError> {
-    Driver::remove_orphan(bond, tools).await?;
-    record.remove()?;
-    Ok(())
+/// What stations are to join while this bond is on trial: its own go by the file as it is now, others by what was read
+/// before, until somebody asks for a reload.
+fn with_wifi_of(
+    bond: &Bond,
+    written: &BTreeMap<String, WifiConfig>,
+    present: &BTreeMap<String, WifiConfig>,
+) -> BTreeMap<String, WifiConfig> {
+    let is_its = |name: &String| bond.options.preference(name).is_some();
+    let its = written.iter().filter(|(name, _)| is_its(name));
+    let others = present.iter().filter(|(name, _)| !is_its(name));
+    its.chain(others).map(|(name, wifi)| (name.clone(), wifi.clone())).collect()
 }
 
 impl Trial {
@@ -175,10 +149,13 @@ impl Daemon {
     /// Builds a bond around interfaces in use. Answered when it carries traffic, or cannot be built.
     pub(super) async fn adopt(&mut self, new: NewBond, reply: oneshot::Sender<Answer>) {
         let begun = match self.plan(&new).await {
-            Ok((plan, before, file)) => self.begin(plan).await.map(|plan| (plan, before, file)),
+            Ok((plan, before, file)) => {
+                let wifi = self.stations.configured().clone();
+                self.begin(&plan, &before).await.map(|()| (plan, before, wifi, file))
+            }
             Err(error) => Err(error),
         };
-        let (mut plan, before, file) = match begun {
+        let (mut plan, before, wifi, file) = match begun {
             Ok(begun) => begun,
             // Whoever has gone needs no answer.
             Err(error) => return drop(reply.send(Err(error))),
@@ -196,11 +173,11 @@ impl Daemon {
         }
         let within = Duration::from_secs(new.within_s);
         let phase = Phase::Building { by: now + BUILDING, within, reply };
-        self.trial = Some(Trial { plan, before, file, phase, session, waiting: Vec::new() });
+        self.trial = Some(Trial { plan, before, wifi, file, phase, session, waiting: Vec::new() });
     }
 
     /// Works out what to build, of what, and where it will be written.
-    async fn plan(&self, new: &NewBond) -> Result<(Plan, Vec<InUse>, PathBuf), Error> {
+    async fn plan(&self, new: &NewBond) -> Result<(Plan, Vec<Before>, PathBuf), Error> {
         let refuse = |reason: String| Err(Error::Refused { reason });
         if let Some(trial) = &self.trial {
             return Err(on_trial(&trial.plan.bond.name));
@@ -219,6 +196,7 @@ impl Daemon {
                 WITHIN.end()
             ));
         }
+        self.end_earlier_trial().await?;
         let text = text(file).map_err(|error| failed(&error))?;
         let ports = self.survey(&new.ports).await?;
         let links = self.tools.netlink.links().await.map_err(|error| failed(&error))?;
@@ -238,7 +216,32 @@ impl Daemon {
         let plan = adoption::plan(&wish, &text, &file.display().to_string())
             .map_err(|error| Error::Refused { reason: chain(&error) })?;
         self.check(&plan).await?;
-        Ok((plan, ports, file.clone()))
+        Ok((plan, ports.iter().map(InUse::before).collect(), file.clone()))
+    }
+
+    /// An earlier trial may not have left everything as it was. What is missing would be missing ever after.
+    async fn end_earlier_trial(&self) -> Result<(), Error> {
+        let Some(earlier) = self.record.read() else { return Ok(()) };
+        let bond = &earlier.bond;
+        // It was confirmed, and only the record could not be removed.
+        if self.bonds.values().any(|present| present.config.name == *bond) {
+            self.forget_record();
+            return Ok(());
+        }
+        match take_apart(&self.record, &earlier, &self.tools).await {
+            Ok(whole) => {
+                tracing::info!("{bond}: was on trial before: {whole}");
+                Ok(())
+            }
+            Err(error) => Err(Error::Refused {
+                reason: format!(
+                    "{bond} was on trial before, and not everything is as it was: {}; mend that, or remove {} to adopt \
+                     what is there now",
+                    chain(&error),
+                    self.record.path().display()
+                ),
+            }),
+        }
     }
 
     /// What the interfaces have.
@@ -285,24 +288,30 @@ impl Daemon {
         preflight::check(&self.tools, &plan.config).await.map_err(|error| refused(chain(&error)))
     }
 
-    async fn begin(&mut self, plan: Plan) -> Result<Plan, Error> {
+    async fn begin(&mut self, plan: &Plan, before: &[Before]) -> Result<(), Error> {
         let name = plan.bond.name.clone();
         tracing::info!("{name}: built around {}, on trial", plan.from);
+        let trial = OnTrial { bond: name.clone(), before: before.to_vec() };
         // From here on, whoever comes after us takes it apart.
-        self.record.write(&name).map_err(|error| failed(&error))?;
+        self.record.write(&trial).map_err(|error| failed(&error))?;
         // What is to be joined may have been written only now.
-        self.stations.configure(plan.config.wifi.clone());
+        let wifi = self.stations.configured().clone();
+        self.stations.configure(with_wifi_of(&plan.bond, &plan.config.wifi, &wifi));
         self.prepare_others(std::slice::from_ref(&plan.bond)).await;
         if let Err(error) = self.add_bonds(std::slice::from_ref(&plan.bond)).await {
-            self.forget_record();
+            let ended = take_apart(&self.record, &trial, &self.tools).await;
+            self.stations.configure(wifi);
             self.keep_others_off().await;
-            return Err(failed(&error));
+            return Err(match ended {
+                Ok(_) => failed(&error),
+                Err(left) => Error::Failed { reason: format!("{}; {}", chain(&error), told(&left)) },
+            });
         }
         let bond = self.bonds.values_mut().find(|bond| bond.config.name == name);
         if let (Some(bond), Some(leased)) = (bond, plan.leased) {
             bond.prefer_lease(leased);
         }
-        Ok(plan)
+        Ok(())
     }
 
     // ---- how it goes on --------------------------------------------------------------------------------------------
@@ -335,7 +344,7 @@ impl Daemon {
         self.announce().await;
         let now = self.now();
         let Some(trial) = self.trial.take() else { return };
-        let Trial { plan, before, file, phase, mut session, waiting } = trial;
+        let Trial { plan, before, wifi, file, phase, mut session, waiting } = trial;
         let Phase::Building { within, reply, .. } = phase else { return };
         if let Some(session) = &mut session {
             (session.lively, session.next_look) = (now, now + LOOK);
@@ -343,7 +352,7 @@ impl Daemon {
         tracing::info!("{}: on trial for {} s, until hitless confirm", plan.bond.name, within.as_secs());
         let adoption = self.describe(&plan, &file, within);
         let phase = Phase::OnTrial { until: now + within };
-        self.trial = Some(Trial { plan, before, file, phase, session, waiting });
+        self.trial = Some(Trial { plan, before, wifi, file, phase, session, waiting });
         // Whoever has gone may still confirm by another way.
         drop(reply.send(Ok(Reply::Adopted(Box::new(adoption)))));
     }
@@ -402,8 +411,10 @@ impl Daemon {
 
     /// Puts everything back as it was.
     pub(super) async fn end_trial(&mut self, why: &str) {
-        let Some(trial) = &self.trial else { return };
+        let Some(trial) = &mut self.trial else { return };
         let name = trial.plan.bond.name.clone();
+        let wifi = std::mem::take(&mut trial.wifi);
+        let on_trial = OnTrial { bond: name.clone(), before: trial.before.clone() };
         tracing::warn!("{name}: {why}: everything is put back as it was");
         let id = self.bonds.iter().find(|(_, bond)| bond.config.name == name).map(|(id, _)| *id);
         let removed = match id {
@@ -413,32 +424,18 @@ impl Daemon {
         if let Err(error) = removed {
             tracing::error!("{name}: {}", chain(&error));
         }
-        // What the bond could not give back may be there all the same.
-        let is_whole = self.restore_ports().await;
+        // Somebody may have removed the bond, or something of it, and with it what it was to give back.
+        let ended = take_apart(&self.record, &on_trial, &self.tools).await;
+        self.stations.configure(wifi);
         self.settle_names().await;
-        if is_whole {
-            self.forget_record();
-            self.trial_ended(false, &format!("{why}; everything is as it was"));
-        } else {
-            self.trial_ended(
-                false,
-                &format!("{why}; not everything is as it was: the daemon's log says what"),
-            );
+        let how = match &ended {
+            Ok(whole) => whole.to_string(),
+            Err(left) => told(left),
+        };
+        if ended.is_err() {
+            tracing::error!("{name}: {how}");
         }
-    }
-
-    /// Somebody may have removed the bond, or something of it, and with it what it was to give back. Is all there now?
-    async fn restore_ports(&self) -> bool {
-        let before = self.trial.as_ref().map(|trial| trial.before.as_slice()).unwrap_or_default();
-        let mut whole = true;
-        for port in before {
-            let failures = port.complete(&self.tools.netlink).await.unwrap_or_else(|error| vec![error]);
-            whole &= failures.is_empty();
-            for error in failures {
-                tracing::warn!("{}: not as it was: {}", port.link.name, chain(&error));
-            }
-        }
-        whole
+        self.trial_ended(false, &format!("{why}; {how}"));
     }
 
     /// Is this the bond that is on trial?
@@ -473,27 +470,6 @@ impl Daemon {
     }
 }
 
-/// A daemon before this one was killed while a bond was on trial: everything is put back as it was, unless it was confirmed
-/// just before, and is in the configuration.
-pub(super) async fn end_trial_of_before(record: &Record, tools: &Tools, config: Option<&Config>) {
-    let Some(name) = record.read() else { return };
-    if config.is_some_and(|config| config.bond(&name).is_some()) {
-        return forget(record);
-    }
-    match take_apart(record, &name, tools).await {
-        Ok(()) => {
-            tracing::warn!("{name}: was on trial when the daemon ended: everything is put back as it was");
-        }
-        Err(error) => tracing::error!("{name}: was on trial, and cannot be put back: {}", chain(&error)),
-    }
-}
-
-fn forget(record: &Record) {
-    if let Err(error) = record.remove() {
-        tracing::warn!("{}", chain(&error));
-    }
-}
-
 /// How building is coming along.
 enum Building {
     UnderWay,
@@ -521,4 +497,31 @@ fn refused(snapshot: &Snapshot) -> Option<(&str, String)> {
         Some(Waiting::Attach(failure)) => Some((port.name.as_str(), failure.to_string())),
         Some(_) | None => None,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn other_bonds_stations_go_on_as_they_are() {
+        let wifi = |text: &str| parse(text, "hitless.toml").unwrap().wifi;
+        let bond =
+            "[bond.bond0]\nports = [\"eth0\", \"wlan0\"]\n[bond.bond1]\nports = [\"wlan1\", \"wlan2\"]\n";
+        let network = |port: &str, ssid: &str| {
+            format!("[[wifi.{port}.network]]\nssid = \"{ssid}\"\nsecurity = \"open\"\n")
+        };
+        let present = wifi(&[bond, &network("wlan1", "old"), &network("wlan0", "old")].concat());
+        let text =
+            [bond, &network("wlan1", "new"), &network("wlan0", "new"), &network("wlan2", "new")].concat();
+        let written = parse(&text, "hitless.toml").unwrap();
+        let during = with_wifi_of(written.bond("bond0").unwrap(), &written.wifi, &present);
+        assert_eq!(during.keys().collect::<Vec<_>>(), ["wlan0", "wlan1"]);
+        assert_eq!((&during["wlan0"], &during["wlan1"]), (&written.wifi["wlan0"], &present["wlan1"]));
+        // One that the file does not speak of any more.
+        let nothing = with_wifi_of(written.bond("bond0").unwrap(), &BTreeMap::new(), &present);
+        assert_eq!(nothing.keys().collect::<Vec<_>>(), ["wlan1"]);
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use hitless_core::config::FailOverMac;
 use hitless_core::event::PortId;
 use hitless_linux::address::Address;
+use hitless_linux::ebpf::clear_orphan;
 use hitless_linux::error::RequestError;
 use hitless_linux::link::Link;
 use hitless_linux::sysctl::Ipv6Setting;
@@ -253,7 +254,7 @@ async fn restore_port(tools: &Tools, target: For<'_>, port: PortId) -> Result<()
 /// Gives everything back before a bond is removed: its ports, those that are `attached` and those that only the ledger
 /// knows, and then what of the bond's addresses and routes came from them. `unhook` takes a port out of the bond.
 ///
-/// Everything is tried; the first failure is told.
+/// Everything is tried; the first failure is told. What was not given back stays in the ledger, for another try.
 pub(super) async fn give_all_back(
     tools: &Tools,
     target: For<'_>,
@@ -263,17 +264,63 @@ pub(super) async fn give_all_back(
     let entered = tools.ledger.borrow().ports(target.bond);
     let known = entered.iter().map(|(index, _)| PortId(*index));
     let ports: BTreeSet<PortId> = attached.iter().copied().chain(known).collect();
-    let mut first = Ok(());
+    let mut faults = Faults::default();
     for port in ports {
-        first = first.and(unhook(port).await);
-        first = first.and(restore_port(tools, target, port).await);
+        let unhooked = unhook(port).await;
+        faults.note(port, unhooked.and(restore_port(tools, target, port).await));
     }
+    let restored: Vec<PortId> =
+        entered.iter().map(|(port, _)| PortId(*port)).filter(|port| !faults.ports.contains(port)).collect();
     // Only now: an interface that is switched off loses its routes, and restoring one may need that.
-    first = first.and(give_addresses_back(tools, target, &entered).await);
-    for (port, _) in entered {
-        first = first.and(tools.ledger.borrow_mut().strike(target.bond, port).map_err(DriverError::from));
+    give_addresses_back(tools, target, &entered, &mut faults).await?;
+    let mut ledger = tools.ledger.borrow_mut();
+    for port in restored {
+        let noted = if faults.ports.contains(&port) {
+            ledger.returned(target.bond, port.0)
+        } else {
+            ledger.strike(target.bond, port.0)
+        };
+        faults.note(port, noted.map_err(DriverError::from));
     }
-    first
+    faults.first.map_or(Ok(()), Err)
+}
+
+/// What went wrong while several ports were given back.
+#[derive(Default)]
+struct Faults {
+    /// The first of it.
+    first: Option<DriverError>,
+    /// With which ports.
+    ports: BTreeSet<PortId>,
+}
+
+impl Faults {
+    fn note(&mut self, port: PortId, result: Result<(), DriverError>) {
+        if let Err(error) = result {
+            self.ports.insert(port);
+            self.first.get_or_insert(error);
+        }
+    }
+}
+
+/// Gives the ports back of a bond whose interface is gone, and its addresses with it.
+///
+/// Everything is tried; the first failure is told. What was not given back stays in the ledger, for another try.
+pub(super) async fn give_back_without_bond(tools: &Tools, bond: &str) -> Result<(), DriverError> {
+    let target = For { bond, index: 0, terms: Terms::default() };
+    let entered = tools.ledger.borrow().ports(bond);
+    let mut faults = Faults::default();
+    for (port, _) in entered {
+        let port = PortId(port);
+        // What handed its frames to the bond would go on doing so.
+        let cleared = clear_orphan(port).map_err(DriverError::from);
+        let given = match cleared.and(restore_port(tools, target, port).await) {
+            Ok(()) => tools.ledger.borrow_mut().strike(bond, port.0).map_err(DriverError::from),
+            Err(error) => Err(error),
+        };
+        faults.note(port, given);
+    }
+    faults.first.map_or(Ok(()), Err)
 }
 
 /// Each interface gets what it gave, as far as the bond still has it. What one gave that is gone goes to the one that
@@ -282,6 +329,7 @@ async fn give_addresses_back(
     tools: &Tools,
     target: For<'_>,
     entered: &[(u32, Found)],
+    faults: &mut Faults,
 ) -> Result<(), DriverError> {
     let mut present = Vec::new();
     let mut gone = Vec::new();
@@ -297,12 +345,17 @@ async fn give_addresses_back(
             heir.gave.extend(found.gave.clone());
         }
     }
-    let mut first = Ok(());
-    for (port, found) in present.into_iter().filter(|(_, found)| !found.gave.is_empty()) {
-        let given = give_belongings(tools, target, port, found.gave).await;
-        first = first.and(given);
+    present.retain(|(_, found)| !found.gave.is_empty());
+    if !present.is_empty() && tools.netlink.link(target.index).await?.is_none() {
+        // What it had is lost with it: there is nothing that another try could find.
+        faults.first.get_or_insert(DriverError::Gone(target.index));
+        return Ok(());
     }
-    first
+    for (port, found) in present {
+        let given = give_belongings(tools, target, port, found.gave).await;
+        faults.note(PortId(port), given);
+    }
+    Ok(())
 }
 
 async fn give_belongings(

@@ -1,6 +1,6 @@
 //! Other people's filters on the same interfaces, and other bonds.
 
-use hitless_linux::ebpf::{Datapath, DatapathError};
+use hitless_linux::ebpf::{Datapath, DatapathError, clear_orphan};
 
 use crate::net::{Net, within};
 use crate::{assert_carries, bond};
@@ -99,4 +99,9 @@ fn a_port_of_another_bond_is_refused_until_that_bond_is_gone() {
     net.on_laptop("link del bond0");
     other.attach_port(left).unwrap();
     assert!(other.is_attached(left).unwrap());
+    within(&net.laptop, || clear_orphan(left)).unwrap();
+    assert!(other.is_attached(left).unwrap(), "it belongs to one that is there");
+    net.on_laptop("link del bond1");
+    within(&net.laptop, || clear_orphan(left)).unwrap();
+    assert!(!other.is_attached(left).unwrap());
 }
