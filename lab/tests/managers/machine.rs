@@ -19,7 +19,7 @@ use crate::support::{PATIENCE, wait_for};
 const PACKAGE: &str = "HITLESS_LAB_PACKAGE";
 
 /// How long a manager may take for what it does: it has far more to do than a bond.
-const MANAGER_PATIENCE: Duration = Duration::from_secs(60);
+const MANAGER_PATIENCE: Duration = Duration::from_secs(90);
 
 const BUS: &str = "/run/dbus/system_bus_socket";
 
