@@ -251,7 +251,7 @@ fn multicast_and_broadcast_come_in_once() {
 #[test]
 fn a_vlan_on_the_bond_in_a_guest() {
     if !uml::in_guest() {
-        return uml::rerun("a_vlan_on_the_bond_in_a_guest", Duration::from_secs(120)).unwrap();
+        return uml::rerun("a_vlan_on_the_bond_in_a_guest", Duration::from_secs(600)).unwrap();
     }
     let home = home();
     let daemon = bonded(&home, "num-peer-notif = 3\npeer-notif-delay = 50");

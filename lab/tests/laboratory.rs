@@ -179,7 +179,7 @@ fn a_guest_that_hangs_is_killed() {
 #[test]
 fn a_guest_carries_measurements() {
     if !uml::in_guest() {
-        return uml::rerun("a_guest_carries_measurements", 60 * SECOND).unwrap();
+        return uml::rerun("a_guest_carries_measurements", 600 * SECOND).unwrap();
     }
     let home = Home::new(HomeOptions::default()).unwrap();
     home.use_plainly("eth0").unwrap();

@@ -334,7 +334,7 @@ fn wires_have_to_hear_each_other() {
 #[test]
 fn a_bond_with_wifi_in_a_guest() {
     if !qemu::in_guest() {
-        return qemu::rerun("a_bond_with_wifi_in_a_guest", Duration::from_secs(240)).unwrap();
+        return qemu::rerun("a_bond_with_wifi_in_a_guest", Duration::from_secs(600)).unwrap();
     }
     let home = WifiHome::new(WifiOptions::default()).unwrap();
     let network = Network::new("home", Security::Wpa2Psk("correct horse battery".into()));
@@ -362,7 +362,7 @@ fn a_bond_with_wifi_in_a_guest() {
 #[test]
 fn a_bond_of_the_kernel_in_a_guest() {
     if !uml::in_guest() {
-        return uml::rerun("a_bond_of_the_kernel_in_a_guest", Duration::from_secs(120)).unwrap();
+        return uml::rerun("a_bond_of_the_kernel_in_a_guest", Duration::from_secs(600)).unwrap();
     }
     let home = hitless_lab::Home::new(HomeOptions::default()).unwrap();
     let text = config("").replace("\"ebpf\"", "\"kernel\"");

@@ -10,7 +10,7 @@ use crate::support::*;
 
 #[test]
 fn guest_addresses() {
-    in_guest("addresses::guest_addresses", 90 * SECOND, || {
+    in_guest("addresses::guest_addresses", || {
         an_interface_in_use();
         what_stands_on_the_bond();
         large_frames();

@@ -14,7 +14,7 @@ const OTHER: &str = "# mine\n[bond.bond7]\nports = [\"dock0\"]\n";
 
 #[test]
 fn guest_adopt() {
-    in_guest("adopt::guest_adopt", 180 * SECOND, || {
+    in_guest("adopt::guest_adopt", || {
         traffic_goes_on_and_the_way_back_is_there();
         a_daemon_that_is_killed_half_way_costs_nothing();
         a_bond_that_is_removed_while_there_is_no_daemon_costs_nothing();

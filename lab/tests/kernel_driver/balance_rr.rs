@@ -6,7 +6,7 @@ use crate::support::*;
 
 #[test]
 fn guest_balance_rr() {
-    in_guest("balance_rr::guest_balance_rr", 100 * SECOND, each_port_carries_its_share);
+    in_guest("balance_rr::guest_balance_rr", each_port_carries_its_share);
 }
 
 /// Waits until daemon and kernel agree on which ports are in use.

@@ -13,16 +13,12 @@ use crate::support::*;
 
 #[test]
 fn guest_an_address_by_dhcp_stays() {
-    in_guest(
-        "dhcp::guest_an_address_by_dhcp_stays",
-        100 * SECOND,
-        it_stays_when_the_hardware_address_does_not,
-    );
+    in_guest("dhcp::guest_an_address_by_dhcp_stays", it_stays_when_the_hardware_address_does_not);
 }
 
 #[test]
 fn guest_an_address_of_another_client_stays() {
-    in_guest("dhcp::guest_an_address_of_another_client_stays", 100 * SECOND, || {
+    in_guest("dhcp::guest_an_address_of_another_client_stays", || {
         it_stays_with_another(Program::Udhcpc, "-x 0x3d:ff000000010003000102005e005301");
         it_stays_with_another(Program::Dhcpcd, "allowinterfaces bond0\nduid\ninterface bond0\niaid 1");
     });

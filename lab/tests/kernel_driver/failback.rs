@@ -12,7 +12,7 @@ const BELIEVED: u64 = 200;
 
 #[test]
 fn guest_failback() {
-    in_guest("failback::guest_failback", 100 * SECOND, || {
+    in_guest("failback::guest_failback", || {
         not_before_an_answer(true);
         a_new_interface_is_not_believed_either();
         on_carrier_as_bonding_does();
@@ -22,7 +22,7 @@ fn guest_failback() {
 
 #[test]
 fn guest_failback_without_bpf_filters() {
-    in_guest("failback::guest_failback_without_bpf_filters", 60 * SECOND, || {
+    in_guest("failback::guest_failback_without_bpf_filters", || {
         without_bpf_filters();
         not_before_an_answer(false);
     });
@@ -30,7 +30,7 @@ fn guest_failback_without_bpf_filters() {
 
 #[test]
 fn guest_failback_into_a_spanning_tree() {
-    in_guest("failback::guest_failback_into_a_spanning_tree", 100 * SECOND, a_port_that_is_silent_at_first);
+    in_guest("failback::guest_failback_into_a_spanning_tree", a_port_that_is_silent_at_first);
 }
 
 fn waits_for_proof(daemon: &Daemon<'_>, port: &str) {

@@ -12,11 +12,7 @@ use crate::support::*;
 
 #[test]
 fn guest_the_bonds_own_addresses_stay() {
-    in_guest(
-        "ipv6::guest_the_bonds_own_addresses_stay",
-        100 * SECOND,
-        they_stay_when_the_hardware_address_does_not,
-    );
+    in_guest("ipv6::guest_the_bonds_own_addresses_stay", they_stay_when_the_hardware_address_does_not);
 }
 
 /// Its IPv6 addresses: one of the advertised prefix and a link-local one, in this order.

@@ -9,7 +9,7 @@ use crate::support::*;
 
 #[test]
 fn guest_the_machine_leads() {
-    in_guest("lead::guest_the_machine_leads", 60 * SECOND, || {
+    in_guest("lead::guest_the_machine_leads", || {
         ahead_of_the_kernel();
         the_backstop();
     });

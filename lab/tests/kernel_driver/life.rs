@@ -7,7 +7,7 @@ use crate::support::*;
 
 #[test]
 fn guest_life_of_a_bond() {
-    in_guest("life::guest_life_of_a_bond", 60 * SECOND, || {
+    in_guest("life::guest_life_of_a_bond", || {
         ends_and_restarts();
         the_way_back();
     });
@@ -69,7 +69,7 @@ fn the_way_back() {
 
 #[test]
 fn guest_bonds_of_others() {
-    in_guest("life::guest_bonds_of_others", 60 * SECOND, || {
+    in_guest("life::guest_bonds_of_others", || {
         someone_elses_bond_is_refused();
         a_port_of_something_else_is_refused();
         an_unused_bond_is_taken();

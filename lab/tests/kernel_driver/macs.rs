@@ -6,7 +6,7 @@ use crate::support::*;
 
 #[test]
 fn guest_fail_over_mac() {
-    in_guest("macs::guest_fail_over_mac", 90 * SECOND, || {
+    in_guest("macs::guest_fail_over_mac", || {
         for policy in ["none", "active", "follow"] {
             one_policy(policy);
         }

@@ -135,7 +135,7 @@ fn port_config(option: &str) -> String {
 
 #[test]
 fn guest_options_live() {
-    in_guest("options::guest_options_live", 90 * SECOND, || {
+    in_guest("options::guest_options_live", || {
         let home = home();
         let laptop = &home.laptop;
         // One for which fail-over-mac = "follow" is not refused.
@@ -157,7 +157,7 @@ fn guest_options_live() {
 /// A bond that was made with its options has them, and so has one that is adopted.
 #[test]
 fn guest_options_from_the_start() {
-    in_guest("options::guest_options_from_the_start", 60 * SECOND, || {
+    in_guest("options::guest_options_from_the_start", || {
         let home = home();
         let laptop = &home.laptop;
         laptop.ip("link set wlan0 name en1").unwrap();

@@ -6,7 +6,7 @@ use crate::support::*;
 
 #[test]
 fn guest_ports() {
-    in_guest("ports::guest_ports", 90 * SECOND, || {
+    in_guest("ports::guest_ports", || {
         added_and_removed();
         unplugged_from_the_machine();
         switched_by_hand();
@@ -16,7 +16,7 @@ fn guest_ports() {
 
 #[test]
 fn guest_other_hands() {
-    in_guest("ports::guest_other_hands", 60 * SECOND, drift);
+    in_guest("ports::guest_other_hands", drift);
 }
 
 fn added_and_removed() {

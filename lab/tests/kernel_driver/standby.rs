@@ -30,7 +30,7 @@ const SHOUTS: usize = 100;
 
 #[test]
 fn guest_unicast_on_a_standby_port() {
-    in_guest("standby::guest_unicast_on_a_standby_port", 100 * SECOND, || {
+    in_guest("standby::guest_unicast_on_a_standby_port", || {
         a_peer_on_the_same_access_point();
         without_a_daemon();
     });
@@ -38,7 +38,7 @@ fn guest_unicast_on_a_standby_port() {
 
 #[test]
 fn guest_programs_come_and_go() {
-    in_guest("standby::guest_programs_come_and_go", 100 * SECOND, || {
+    in_guest("standby::guest_programs_come_and_go", || {
         as_found_afterwards();
         where_nothing_is_needed();
     });
@@ -46,7 +46,7 @@ fn guest_programs_come_and_go() {
 
 #[test]
 fn guest_standby_ports_without_bpf_filters() {
-    in_guest("standby::guest_standby_ports_without_bpf_filters", 60 * SECOND, || {
+    in_guest("standby::guest_standby_ports_without_bpf_filters", || {
         without_bpf_filters();
         it_does_without();
     });

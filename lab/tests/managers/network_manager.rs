@@ -14,7 +14,7 @@ use crate::support::*;
 
 const PACKAGE: &str = "network-manager";
 
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What is written down of an address that a server has lent.
 const LEASED: &str = "dhcp4 = true\nclient-id = \"mac\"\nchaddr = ";

@@ -15,7 +15,7 @@ use crate::support::*;
 
 const PACKAGE: &str = "systemd";
 
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// By what it is told.
 const DROP_IN: &str = "/run/systemd/network/00-hitless-bond0.network";

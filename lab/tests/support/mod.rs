@@ -20,7 +20,7 @@ use hitless_lab::{Daemon, Home, HomeOptions, Meter, Namespace};
 use serde_json::Value;
 
 /// Long enough for everything that is waited for, on a machine that is busy with something else.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Datagrams a second each way: enough to see a gap of some milliseconds, little enough for a busy machine.
 pub const RATE: u32 = 500;

@@ -14,10 +14,10 @@ use crate::journal::Journal;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// How long a guest may take, boot included.
-pub(crate) const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// How long anything may take that is to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The passphrase of every network; nothing else that is printed has these words in it.
 pub(crate) const PASSPHRASE: &str = "correct horse battery";
