@@ -10,7 +10,7 @@ mod trial;
 mod way_back;
 
 use hitless_lab::running::Running;
-use hitless_lab::wait::{Look, until};
+use hitless_lab::wait::{Look, linger, until};
 use hitless_lab::{Daemon, Home};
 use support::*;
 
@@ -40,6 +40,21 @@ pub(crate) fn adopted(daemon: &Daemon<'_>, options: &[&str]) -> Running {
     let mut running = daemon.begin_command(&arguments).unwrap();
     running.wait_said("hitless confirm").unwrap();
     running
+}
+
+/// `hitless adopt eth0 wlan0`, whose daemon is killed at some moment from before it begins to after it is done. What is to
+/// be put back then is so by the next daemon, where one comes, and else by the command.
+pub(crate) fn killed_half_way(daemon: &mut Daemon<'_>, random: &mut Random, comes_back: bool) {
+    // A command that is late may reach the next daemon, which then puts back what it has built.
+    let arguments = ["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "1"];
+    let mut running = daemon.begin_command(&arguments).unwrap();
+    linger(random.micros(80_000)).unwrap();
+    daemon.kill9().unwrap();
+    if comes_back {
+        daemon.restart().unwrap();
+    }
+    let (code, said) = running.outcome().unwrap();
+    assert!(code.is_some_and(|code| code != 0), "{said}");
 }
 
 pub(crate) fn assert_nothing_written(daemon: &Daemon<'_>) {

@@ -5,7 +5,7 @@ use hitless_lab::wait::linger;
 use nix::sys::signal::Signal;
 
 use crate::support::*;
-use crate::{FILE, adopted, assert_nothing_written, idle, in_use, wait_same};
+use crate::{FILE, adopted, assert_nothing_written, idle, in_use, killed_half_way, wait_same};
 
 #[test]
 fn what_is_confirmed_stays_and_is_written_down() {
@@ -124,18 +124,8 @@ fn a_daemon_that_is_killed_half_way_costs_nothing() {
     let traffic = Traffic::start(&home, 0);
     let mut random = Random::new();
     for n in 0..8 {
-        // A command that is late may reach the next daemon, which then puts back what it has built.
-        let mut running =
-            daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "1"]).unwrap();
-        // From before it begins to after it is done.
-        linger(random.micros(80_000)).unwrap();
-        daemon.kill9().unwrap();
         let comes_back = n % 2 == 0;
-        if comes_back {
-            daemon.restart().unwrap();
-        }
-        let (code, said) = running.outcome().unwrap();
-        assert!(code.is_some_and(|code| code != 0), "{said}");
+        killed_half_way(&mut daemon, &mut random, comes_back);
         wait_same(&home, &before);
         assert!(daemon.read(FILE).is_err());
         if !comes_back {

@@ -9,7 +9,7 @@ use hitless_lab::{Daemon, Home};
 use nix::sys::signal::Signal;
 
 use crate::support::*;
-use crate::{adopted, idle, in_use, wait_same};
+use crate::{adopted, idle, in_use, killed_half_way, wait_same};
 
 /// The record of the bond that is on trial.
 fn record(daemon: &Daemon<'_>) -> PathBuf {
@@ -221,16 +221,8 @@ fn a_daemon_that_is_killed_half_way_costs_no_lease() {
     let before = timeless();
     let mut random = Random::new();
     for n in 0..6 {
-        let mut running =
-            daemon.begin_command(&["adopt", "eth0", "wlan0", "--driver", "ebpf", "--confirm", "1"]).unwrap();
-        linger(random.micros(80_000)).unwrap();
-        daemon.kill9().unwrap();
         let comes_back = n % 2 == 0;
-        if comes_back {
-            daemon.restart().unwrap();
-        }
-        let (code, said) = running.outcome().unwrap();
-        assert!(code.is_some_and(|code| code != 0), "{said}");
+        killed_half_way(&mut daemon, &mut random, comes_back);
         wait_for("everything to be as it was", || (timeless() == before).then_some(()));
         if !comes_back {
             daemon.restart().unwrap();

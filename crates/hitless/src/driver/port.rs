@@ -210,9 +210,11 @@ async fn take_addresses(tools: &Tools, target: For<'_>, taken: &mut Taken) -> Re
     Ok(())
 }
 
-/// An address that somebody renewed on the interface will not be renewed on the bond.
+/// An address that somebody renewed on the interface will not be renewed on the bond. (One that is made of what routers
+/// advertise is nobody's to renew: the bond hears them, too. DHCPv6 lends addresses that stand for themselves.)
 fn warn_of_leases(link: &Link, target: For<'_>, moved: &Takeover) {
-    let leased = |address: &&Address| address.valid.is_some();
+    let by_dhcp = |address: &Address| address.address.is_ipv4() || address.prefix_len == 128;
+    let leased = |address: &&Address| address.valid.is_some() && by_dhcp(address);
     for Address { address, valid, .. } in moved.addresses().filter(leased) {
         tracing::warn!(
             "{address} of {port} is leased, and will be gone from {bond} in {} s unless somebody renews it there: run the \
